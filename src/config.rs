@@ -1,0 +1,237 @@
+//! The configuration: a struct of small structs, layered from `config/default.toml`, a file and the environment.
+
+use std::path::{Path, PathBuf};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{denoiser::Prediction, process::Named};
+
+const DEFAULT: &str = include_str!("../config/default.toml");
+
+/// Everything that can be configured; `config/default.toml` explains each key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The server.
+    pub http: Http,
+    /// The queue's database and the pictures.
+    pub store: Store,
+    /// Where models are.
+    pub models: Models,
+    /// Devices and batching.
+    pub engine: Engine,
+    /// Back-pressure.
+    pub queue: Queue,
+    /// What one request may cost.
+    pub limits: Limits,
+    /// The end.
+    pub drain: Drain,
+    /// Logs.
+    pub log: Log,
+}
+
+/// The server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port.
+    pub listen: String,
+    /// Seconds.
+    pub request_timeout_s: u64,
+}
+
+/// The queue's database and the pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite://path`, or `sqlite::memory:`.
+    pub database_url: String,
+    /// `file://path`, or `memory:`.
+    pub blob_url: String,
+    /// Seconds.
+    pub sweep_s: u64,
+}
+
+/// Where models are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// A folder of folders.
+    pub dir: PathBuf,
+    /// An id.
+    pub default: String,
+    /// The built-in exact model.
+    pub gaussian: Gaussian,
+}
+
+/// The built-in exact model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gaussian {
+    /// The process it pretends to be trained on.
+    pub process: Named,
+    /// What it predicts.
+    pub prediction: Prediction,
+    /// Latent shape.
+    pub shape: [i64; 3],
+}
+
+/// Devices and batching.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// One worker each.
+    pub devices: Vec<String>,
+    /// The network's number type.
+    pub precision: Precision,
+    /// Rows in one forward at most.
+    pub max_rows: u32,
+    /// Milliseconds that one forward may take.
+    pub tick_ms: u64,
+    /// Whether a row's bytes must not depend on its company.
+    pub strict: Strict,
+    /// Rows that strict pads to; 0: found at start-up.
+    pub strict_rows: u32,
+    /// Threads for each forward; 0: LibTorch's choice.
+    pub threads: u32,
+    /// Where measured forward times are kept; empty: beside the database.
+    pub curve_dir: PathBuf,
+}
+
+/// The network's number type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// f32 on a processor, bf16 (else f16) on CUDA.
+    Auto,
+    /// 32 bits.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// IEEE half.
+    F16,
+}
+
+/// Whether a row's bytes must not depend on its company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strict {
+    /// Where it costs nothing.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Serialize for Strict {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::On => serializer.serialize_bool(true),
+            Self::Off => serializer.serialize_bool(false),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Bool(bool),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Bool(on) => Ok(if on { Self::On } else { Self::Off }),
+            Written::Text(text) => match text.as_str() {
+                "auto" => Ok(Self::Auto),
+                "true" => Ok(Self::On),
+                "false" => Ok(Self::Off),
+                other => Err(serde::de::Error::custom(format!("`{other}` is none of auto, true, false"))),
+            },
+        }
+    }
+}
+
+/// Back-pressure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Queued jobs.
+    pub max_depth: u64,
+}
+
+/// What one request may cost.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+    /// Bytes of a prompt.
+    pub prompt_bytes: usize,
+    /// Pixels of one picture.
+    pub pixels: u64,
+    /// Evaluations times rows times pixels over native pixels, summed over the pictures.
+    pub row_evaluations: u64,
+    /// Bytes of events kept for each job.
+    pub event_bytes: usize,
+}
+
+/// The end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// Seconds.
+    pub timeout_s: u64,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Text for people, JSON for machines.
+    pub format: LogFormat,
+    /// A tracing filter.
+    pub level: String,
+}
+
+/// The form of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Config {
+    /// The defaults, then `file`, then `DARKROOM__SECTION__KEY` (lists in JSON).
+    ///
+    /// # Errors
+    /// An unknown key or a value of the wrong type, with the place it came from.
+    pub fn load(file: Option<&Path>) -> Result<Self, Box<figment::Error>> {
+        let mut layers = Figment::from(Toml::string(DEFAULT));
+        if let Some(file) = file {
+            layers = layers.merge(Toml::file_exact(file));
+        }
+        layers.merge(Env::prefixed("DARKROOM__").split("__")).extract().map_err(Box::new)
+    }
+
+    /// The defaults with everything in memory and a port of the system's choice.
+    ///
+    /// # Panics
+    /// Never: the compiled-in defaults are valid.
+    pub fn for_testing() -> Self {
+        let mut config: Self =
+            Figment::from(Toml::string(DEFAULT)).extract().expect("config/default.toml is compiled in and valid");
+        config.http.listen = "127.0.0.1:0".into();
+        config.store.database_url = "sqlite::memory:".into();
+        config.store.blob_url = "memory:".into();
+        config
+    }
+}

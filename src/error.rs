@@ -1,0 +1,86 @@
+//! What can go wrong, once for each border: a `Failure` ends one run, a `Fault` refuses one field.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The closed list of error codes that clients see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    InvalidRequest,
+    InvalidJson,
+    UnsupportedMediaType,
+    NotAcceptable,
+    BodyTooLarge,
+    NotFound,
+    Gone,
+    ModelNotFound,
+    QueueFull,
+    RateLimited,
+    IdempotencyConflict,
+    Unauthorized,
+    Forbidden,
+    Draining,
+    Deadline,
+    AttemptsExhausted,
+    OutOfMemory,
+    NotFinite,
+    Internal,
+}
+
+/// Why a run ended without its pictures. It never concerns the run's neighbours.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// The network or the sampler produced NaN or an infinity.
+    #[error("the computation produced a number that is not finite")]
+    NotFinite,
+    /// Even a single row did not fit into the device's memory.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
+    /// Anything else: a torch error, a panic, a broken file.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Failure {
+    /// The code that clients see for this failure.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotFinite => Code::NotFinite,
+            Self::OutOfMemory(_) => Code::OutOfMemory,
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+}
+
+impl From<tch::TchError> for Failure {
+    fn from(error: tch::TchError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+/// The result of everything that happens inside a run.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// One field of a request that cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
+#[error("{pointer}: {message}")]
+pub struct Fault {
+    /// JSON pointer (RFC 6901) of the field, such as `/sampler/eta`.
+    pub pointer: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault at `pointer`.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), message: message.into() }
+    }
+
+    /// The same fault, seen from a document in which this one sits under `prefix`.
+    pub fn under(mut self, prefix: &str) -> Self {
+        self.pointer.insert_str(0, prefix);
+        self
+    }
+}

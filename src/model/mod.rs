@@ -1,0 +1,167 @@
+//! Models: what a network computes, behind one trait, and the families that know how to load one.
+
+use std::{
+    fmt::Debug,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use utoipa::ToSchema;
+
+use crate::{
+    ask::{Answer, Conditioning, Stage},
+    denoiser::Prediction,
+    error::{Failure, Result},
+    process::Process,
+};
+
+pub mod format;
+pub mod gaussian;
+pub mod nn;
+pub mod sd;
+
+pub use format::weights::Weights;
+
+/// The rows of one forward, already together on the model's device.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[n, ..]`
+    pub x: Tensor,
+    /// What the network is told about each row's level: `n` numbers for `Predict`, else empty.
+    pub t: Vec<f64>,
+    /// Named tensors, each `[n, ..]`.
+    pub cond: Conditioning,
+    /// Text-encoder layers left out at the end (`Embed` only).
+    pub skip: u32,
+}
+
+/// A loaded model. It lives on one engine thread and casts to its own precision inside [`Model::forward`], nowhere else.
+pub trait Model {
+    /// What is known about the model without running it.
+    fn card(&self) -> &Arc<Card>;
+
+    /// One forward. Latents, pixels and answers are f32 (f64 where the model computes in f64).
+    ///
+    /// # Errors
+    /// A stage that the model does not have; torch errors arrive as panics, which the engine catches.
+    fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer>;
+}
+
+/// Everything that a request's validation, the API and a run need to know about a model. Shared by all threads.
+#[derive(Debug)]
+pub struct Card {
+    /// The id in `/v1/models`: the folder's name.
+    pub id: Arc<str>,
+    /// The name of its family in [`FAMILIES`].
+    pub family: &'static str,
+    /// The folder it was read from; empty for a built-in model.
+    pub dir: PathBuf,
+    /// Native latent shape, `[C, h, w]`.
+    pub latent: [i64; 3],
+    /// Pixels per latent cell along each side.
+    pub factor: u32,
+    /// What a requested width or height must be a multiple of, in pixels.
+    pub multiple: u32,
+    /// What the network predicts.
+    pub prediction: Prediction,
+    /// The process it was trained on.
+    pub process: Arc<dyn Process>,
+    /// The `offset` of `leading` spacings in its scheduler configuration.
+    pub steps_offset: u32,
+    /// How prompts become token ids, for models that read text.
+    pub text: Option<Text>,
+    /// Number of classes, for models that take a label.
+    pub labels: Option<u32>,
+    /// Linear map from latents to RGB in 0..1 for previews: one row of red, green, blue for each channel, then the bias.
+    pub preview: Option<Vec<[f32; 3]>>,
+    /// What a request gets when it does not say.
+    pub defaults: Defaults,
+    /// SHA-256 over the configuration and weight files, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The text side of a model.
+#[derive(Debug)]
+pub struct Text {
+    /// Prompt to token ids.
+    pub tokenizer: format::tokenizer::Tokenizer,
+    /// Layers of the text encoder; `clip_skip` must leave one.
+    pub layers: u32,
+}
+
+/// What a model's `darkroom.json` says about it, with the gaps filled from its `scheduler_config.json` or our own defaults.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Defaults {
+    /// A name for people.
+    pub title: String,
+    /// SPDX expression or a sentence.
+    pub licence: String,
+    /// Steps of a generation.
+    pub steps: u32,
+    /// Classifier-free guidance scale.
+    pub guidance: f64,
+    /// Name from `/v1/samplers`.
+    pub sampler: String,
+    /// Name from `/v1/schedules`.
+    pub schedule: String,
+    /// Linear map from latents to RGB for previews, see [`Card::preview`].
+    #[schema(value_type = Option<Vec<Vec<f32>>>)]
+    pub preview: Option<Vec<[f32; 3]>>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            licence: "unknown".into(),
+            steps: 25,
+            guidance: 7.5,
+            sampler: "dpmpp_2m".into(),
+            schedule: "trailing".into(),
+            preview: None,
+        }
+    }
+}
+
+impl Card {
+    /// Native width and height in pixels.
+    pub fn native(&self) -> (u32, u32) {
+        let side = |cells: i64| u32::try_from(cells).expect("latent sizes are small") * self.factor;
+        (side(self.latent[2]), side(self.latent[1]))
+    }
+
+    /// Latent shape `[C, h, w]` of a picture of `width` by `height` pixels.
+    pub fn latent_for(&self, width: u32, height: u32) -> [i64; 3] {
+        [self.latent[0], i64::from(height / self.factor), i64::from(width / self.factor)]
+    }
+}
+
+/// A kind of model that can be loaded: one line in [`FAMILIES`].
+pub struct Family {
+    /// The family's name in the API.
+    pub name: &'static str,
+    /// Whether the folder holds a model of this family.
+    pub knows: fn(&Path) -> bool,
+    /// Reads configurations and the tokenizer, not the weights.
+    pub card: fn(&Path) -> Result<Card>,
+    /// Reads the weights onto a device, tensor by tensor.
+    pub weights: fn(&Card, Device, Kind) -> Result<Weights>,
+    /// Builds the networks around weights that stay shared.
+    pub build: fn(&Arc<Card>, &Weights) -> Result<Box<dyn Model>>,
+}
+
+/// Every family that can be read from a folder.
+pub const FAMILIES: &[Family] = &[sd::FAMILY];
+
+/// The family of the model in `dir`.
+///
+/// # Errors
+/// No family knows the folder.
+pub fn family(dir: &Path) -> Result<&'static Family> {
+    FAMILIES.iter().find(|family| (family.knows)(dir)).ok_or_else(|| {
+        Failure::Internal(format!("{}: no model of a known family (expected a diffusers folder)", dir.display()))
+    })
+}

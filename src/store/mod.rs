@@ -1,0 +1,205 @@
+//! The store is the queue: a request is a row before it is an answer, so nothing accepted is lost.
+//!
+//! Rows are written when a job is inserted, claimed, has a picture, and ends; progress and previews are never rows.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::job::{EngineInfo, File, Image, Job, JobError, Kind, Progress, Status, Usage};
+
+pub mod blobs;
+pub mod sqlite;
+pub mod sweep;
+
+/// What the store itself can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The queue holds `queue.max_depth` jobs already.
+    #[error("the queue is full")]
+    Full,
+    /// Another process serves this database.
+    #[error("{0} is in use by another darkroom process; stop it first or set store.database_url to another file")]
+    Locked(String),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The migrations.
+    #[error(transparent)]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The blobs.
+    #[error(transparent)]
+    Blob(#[from] object_store::Error),
+    /// A file.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A row that does not read back.
+    #[error("a stored value does not read back: {0}")]
+    Corrupt(#[from] serde_json::Error),
+}
+
+/// The result of a store's operations.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A job about to be accepted: queued, its images and files pending with their ids drawn.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The job; `status` is `queued`, `attempt` 0.
+    pub job: Job,
+    /// When `Cancel-After` ends it.
+    pub deadline: Option<Timestamp>,
+    /// Rows that it will hold in the engine: pictures times guidance rows.
+    pub rows: u32,
+}
+
+/// What is found under an id.
+#[derive(Clone, Debug)]
+pub enum Found<T> {
+    /// It is there.
+    Here(T),
+    /// It was erased.
+    Gone,
+    /// There never was such a thing.
+    Missing,
+}
+
+/// A claimed job: `running`, its attempt counted.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The job; images that an earlier attempt stored are `ready`.
+    pub job: Job,
+    /// When `Cancel-After` ends it.
+    pub deadline: Option<Timestamp>,
+    /// Rows that it holds in the engine.
+    pub rows: u32,
+    /// It was claimed to run with no company, because the process died under it before.
+    pub alone: bool,
+}
+
+/// How much may be claimed at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Rows that are free. A job counts as at most `cap` of them.
+    pub rows: u32,
+    /// The most rows that one job is counted as.
+    pub cap: u32,
+    /// Jobs claimed at least, if as many wait, whatever their rows.
+    pub at_least: u32,
+    /// Whether nothing runs, so that a job that must be alone may start.
+    pub idle: bool,
+}
+
+/// The end of a job.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// `succeeded`, `failed` or `canceled`.
+    pub status: Status,
+    /// For `failed`, and for `canceled` by a deadline.
+    pub error: Option<JobError>,
+    /// What it cost.
+    pub usage: Usage,
+    /// How far it came.
+    pub progress: Progress,
+}
+
+/// One finished picture or file, whose blob is already durable.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its id, drawn at insert.
+    pub id: Uuid,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+}
+
+/// Which jobs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only these.
+    pub status: Option<Status>,
+    /// Only these.
+    pub kind: Option<Kind>,
+    /// Only those whose metadata has all of these.
+    pub metadata: Vec<(String, String)>,
+    /// 1..=200
+    pub limit: u32,
+    /// Start after this job.
+    pub after: Option<Uuid>,
+}
+
+/// A durable queue of jobs.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Stores a job, unless `max_depth` are queued already.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`].
+    async fn insert(&self, new: &NewJob, max_depth: u64) -> Result<Job>;
+
+    /// The job, with its `queue_position`.
+    async fn job(&self, id: Uuid) -> Result<Found<Job>>;
+
+    /// A page of jobs.
+    async fn list(&self, filter: &Filter) -> Result<Vec<Job>>;
+
+    /// Claims queued jobs that fit, in one transaction: highest aged priority first, then oldest. Jobs under which the
+    /// process died before (`attempt >= 2`) are claimed one at a time into an idle engine, fewest lone attempts first.
+    async fn claim(&self, room: Room) -> Result<Vec<Claim>>;
+
+    /// Notes what computes the job, once that is known.
+    async fn engine(&self, id: Uuid, attempt: u32, info: &EngineInfo) -> Result<()>;
+
+    /// Marks a picture as ready; `None` when that attempt is no longer the running one.
+    async fn image(&self, job: Uuid, attempt: u32, stored: &Stored) -> Result<Option<Image>>;
+
+    /// Marks a file as ready; `None` when that attempt is no longer the running one.
+    async fn file(&self, job: Uuid, attempt: u32, stored: &Stored) -> Result<Option<File>>;
+
+    /// Ends the job if that attempt is still the running one: one compare-and-set. `None` when it is not.
+    async fn finish(&self, id: Uuid, attempt: u32, outcome: &Outcome) -> Result<Option<Job>>;
+
+    /// Puts a running job back into the queue; the attempt does not count (drain).
+    async fn give_back(&self, id: Uuid, attempt: u32) -> Result<()>;
+
+    /// Cancels the job if it has not ended; answers it as it is then, and whether this call ended it.
+    async fn cancel(&self, id: Uuid, error: Option<JobError>, usage: Option<Usage>) -> Result<Found<(Job, bool)>>;
+
+    /// Jobs not yet ended whose deadline is past.
+    async fn overdue(&self, now: Timestamp) -> Result<Vec<Uuid>>;
+
+    /// The next deadline of a job that has not ended.
+    async fn next_deadline(&self) -> Result<Option<Timestamp>>;
+
+    /// Erases a job with its pictures and files, leaving a mark for 410; false when it was not there.
+    async fn erase(&self, id: Uuid) -> Result<Found<()>>;
+
+    /// The picture's row, with its blob key being its id.
+    async fn find_image(&self, id: Uuid) -> Result<Found<Image>>;
+
+    /// The file's row.
+    async fn find_file(&self, id: Uuid) -> Result<Found<File>>;
+
+    /// Puts every running job back into the queue after an unclean end and fails those whose process died three times
+    /// while they ran alone; answers (requeued, failed). A clean end leaves none running.
+    async fn recover(&self) -> Result<(u64, u64)>;
+
+    /// Queued jobs by model.
+    async fn depth(&self) -> Result<Vec<(String, u64)>>;
+
+    /// Whether the database answers and can be written to.
+    async fn ping(&self) -> Result<()>;
+
+    /// Whether any row names this blob; the sweeper asks before it deletes.
+    async fn names_blob(&self, key: &str) -> Result<bool>;
+}
+
+/// The bytes of a blob together with what clients need to cache them.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Hexadecimal.
+    pub sha256: String,
+}
