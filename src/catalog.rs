@@ -29,7 +29,7 @@ impl Catalog {
     /// The default model is missing or broken.
     pub fn open(models: &Models) -> anyhow::Result<Self> {
         let mut cards = BTreeMap::new();
-        let exact = gaussian::card(&models.gaussian).context("models.gaussian")?;
+        let exact = gaussian::card(&models.gaussian);
         cards.insert(exact.id.clone(), Arc::new(exact));
         for folder in folders(&find(&models.dir))? {
             match read(&folder) {

@@ -16,12 +16,10 @@ const VALUE_BYTES: usize = 512;
 /// What a job costs the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
-    /// Network calls for one picture.
+    /// Network calls for each picture.
     pub evaluations: u64,
-    /// Rows of each call for one picture (guidance).
-    pub rows: u64,
-    /// Pictures.
-    pub pictures: u64,
+    /// Rows of one call: all pictures, guidance included.
+    pub rows: u32,
 }
 
 impl Limits {
@@ -41,14 +39,14 @@ impl Limits {
     /// The whole job is not too much work.
     pub fn work(&self, cost: Cost, card: &Card, (width, height): (u32, u32)) -> Option<Fault> {
         let native = u128::from(card.native().0) * u128::from(card.native().1);
-        let rows = u128::from(cost.evaluations) * u128::from(cost.rows) * u128::from(cost.pictures);
-        let work = (rows * u128::from(width) * u128::from(height)).div_ceil(native.max(1));
+        let calls = u128::from(cost.evaluations) * u128::from(cost.rows);
+        let work = (calls * u128::from(width) * u128::from(height)).div_ceil(native.max(1));
         let most = self.row_evaluations;
-        let Cost { evaluations, rows, pictures } = cost;
+        let Cost { evaluations, rows } = cost;
         let message = || {
             format!(
-                "{evaluations} evaluations x {rows} rows x {pictures} pictures at this size are {work} native row \
-                 evaluations; limits.row_evaluations allows {most}"
+                "{evaluations} evaluations of {rows} rows at this size are {work} row evaluations of the native size; \
+                 limits.row_evaluations allows {most}"
             )
         };
         (work > u128::from(most)).then(|| Fault::new("/steps", message()))

@@ -198,9 +198,18 @@ fn describe(app: &App, card: &Card) -> Model {
             sampler: given.sampler.clone(),
             schedule: given.schedule.clone(),
         },
-        calibrations: Vec::new(),
+        calibrations: calibrations(card),
         sha256: card.sha256.clone(),
     }
+}
+
+/// The folders in `calibration/` beside the weights.
+fn calibrations(card: &Card) -> Vec<String> {
+    let entries = std::fs::read_dir(card.dir.join("calibration")).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let mut kinds: Vec<_> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    kinds.sort();
+    kinds
 }
 
 fn choice<T: ?Sized + 'static>(entry: &Entry<T>) -> Choice {

@@ -3,6 +3,8 @@
 //! A handler answers with a [`Problem`]. It travels as a response extension, and the outermost layer writes the document,
 //! because only there the path and the request's id are known.
 
+use std::fmt;
+
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -138,6 +140,16 @@ impl Problem {
 
     fn retry(self) -> Self {
         self.with(header::RETRY_AFTER, RETRY_AFTER_S)
+    }
+}
+
+impl fmt::Display for Problem {
+    /// The problem in words, for the shell: each fault on a line of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.faults.as_slice() {
+            [] | [_] => f.write_str(&self.detail),
+            many => many.iter().try_for_each(|fault| write!(f, "\n  {fault}")),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     http::{
         error::{Problem, Result},
-        images::{matches, ready, text},
+        images::{bytes, matches, ready, text},
         jobs::parse_id,
     },
 };
@@ -32,6 +32,6 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: 
     if matches(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, known).into_response());
     }
-    let bytes = app.blobs.get(file.id).await?;
+    let bytes = bytes(&app, file.id, "file").await?;
     Ok((known, [(header::CONTENT_TYPE, text(&file.content_type))], Body::from(bytes)).into_response())
 }

@@ -49,7 +49,7 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: 
     if matches(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, known).into_response());
     }
-    let made = app.blobs.get(image.id).await?;
+    let made = bytes(&app, image.id, "picture").await?;
     let bytes = if format.content_type() == image.content_type { made } else { convert(made, format).await? };
     Ok((known, [(header::CONTENT_TYPE, text(format.content_type()))], Body::from(bytes)).into_response())
 }
@@ -61,6 +61,15 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: 
 pub fn ready<'a>(state: ImageState, sha256: Option<&'a str>, what: &str) -> Result<&'a str> {
     let sha256 = sha256.filter(|_| state == ImageState::Ready);
     sha256.ok_or_else(|| Problem::new(Code::NotFound, format!("this {what} is pending: its job has not finished it yet")))
+}
+
+/// The bytes of a finished thing.
+///
+/// # Errors
+/// 410 where it was erased since its row was read.
+pub async fn bytes(app: &App, id: Uuid, what: &str) -> Result<Bytes> {
+    let found = app.blobs.get(&id.to_string()).await?;
+    found.ok_or_else(|| Problem::new(Code::Gone, format!("this {what} was erased")))
 }
 
 /// Whether `If-None-Match` (RFC 9110, 13.1.2) names this tag.

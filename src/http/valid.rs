@@ -1,6 +1,9 @@
 //! From a wish to a valid job: every default filled in, every field checked against the model, all faults together.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -15,7 +18,7 @@ use crate::{
     registry::find,
     sampler::{SAMPLERS, Sampler},
     schedule,
-    task,
+    task::Plan,
 };
 
 /// A generation that may be stored.
@@ -36,7 +39,7 @@ pub struct Valid {
 /// Every fault.
 pub fn generation(
     request: GenerateRequest,
-    card: &Card,
+    card: &Arc<Card>,
     limits: &Limits,
     latents: Option<Value>,
     faults: Vec<Fault>,
@@ -51,7 +54,7 @@ pub fn generation(
 }
 
 struct Check<'a> {
-    card: &'a Card,
+    card: &'a Arc<Card>,
     limits: &'a Limits,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
@@ -187,10 +190,10 @@ impl Check<'_> {
         if !self.faults.is_empty() {
             return None;
         }
-        match task::plan(self.card, generation) {
+        let pictures = (0..generation.count).collect();
+        match Plan::new(self.card.clone(), generation.clone(), pictures) {
             Ok(plan) => {
-                let pictures = u64::from(generation.count);
-                let cost = Cost { evaluations: plan.evaluations, rows: plan.rows, pictures };
+                let cost = Cost { evaluations: plan.evaluations(), rows: plan.rows() };
                 self.faults.extend(self.limits.work(cost, self.card, (generation.width, generation.height)));
                 Some(cost)
             }
