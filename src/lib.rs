@@ -1,2 +1,18 @@
+//! darkroom: an HTTP image-generation service that batches single network evaluations of unlike requests.
+
+pub mod ask;
+pub mod config;
+pub mod denoiser;
+pub mod error;
+pub mod guidance;
+pub mod job;
+pub mod model;
+pub mod noise;
+pub mod process;
+pub mod registry;
+pub mod sampler;
+pub mod schedule;
+
+/// LibTorch takes and gives back large tensors at every operator; its C++ side shares this allocator.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

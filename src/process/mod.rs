@@ -6,11 +6,13 @@ use std::fmt::Debug;
 
 mod flow;
 mod grid;
+mod named;
 mod ve;
 mod vp;
 
 pub use flow::Flow;
 pub use grid::Grid;
+pub use named::Named;
 pub use ve::Ve;
 pub use vp::{Betas, Vp};
 
@@ -58,8 +60,13 @@ pub trait Process: Debug + Send + Sync {
         Level { t: self.range().0, alpha: 1.0, sigma: 0.0 }
     }
 
-    /// Number of training times where time is counted in integers from 0.
+    /// Training times, for spacings that count in them; processes with real times spread 1000 over their range.
     fn train_steps(&self) -> usize {
         1000
+    }
+
+    /// Whether the network was trained on the integers 0..N-1 only.
+    fn integer_times(&self) -> bool {
+        true
     }
 }

@@ -1,0 +1,53 @@
+use super::Level;
+
+/// The levels of a run, noisy to clean: one more than it has steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid(Vec<Level>);
+
+impl Grid {
+    /// A grid of at least two levels, noise never rising.
+    ///
+    /// # Panics
+    /// Fewer than two levels.
+    pub fn new(levels: Vec<Level>) -> Self {
+        assert!(levels.len() >= 2, "a grid has at least one step");
+        Self(levels)
+    }
+
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        self.0.len() - 1
+    }
+
+    /// Never: a grid has at least one step.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// All levels.
+    pub fn levels(&self) -> &[Level] {
+        &self.0
+    }
+
+    /// Where the run starts.
+    pub fn first(&self) -> Level {
+        self.0[0]
+    }
+
+    /// Where the run ends.
+    pub fn last(&self) -> Level {
+        self.0[self.len()]
+    }
+
+    /// Pairs (from, to), in order.
+    pub fn steps(&self) -> impl Iterator<Item = (Level, Level)> {
+        self.0.windows(2).map(|pair| (pair[0], pair[1]))
+    }
+
+    /// The share of the steps that lie behind a level, 0 at the noisiest; a level between two of the grid counts as the
+    /// noisier one, so that the inner evaluations of a step belong to it.
+    pub fn share(&self, level: &Level) -> f64 {
+        let behind = self.0[1..self.len()].iter().take_while(|known| known.ratio() >= level.ratio()).count();
+        behind as f64 / self.len() as f64
+    }
+}

@@ -1,0 +1,45 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Rule, Span, Weights,
+    ddim::{ancestral, transition_variance},
+};
+
+/// The ancestral chain of DDPM, over any subset of the training times (Ho et al. 2020, eq. 6 and 7).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Ddpm {
+    /// Variance of a step.
+    #[schema(inline)]
+    pub variance: Variance,
+}
+
+/// Variance of a DDPM step; section 3.2 of Ho et al. 2020 has both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Variance {
+    /// That of the posterior, right for a single picture.
+    #[default]
+    Small,
+    /// That of the forward step, right for standard normal data.
+    Large,
+}
+
+impl Rule for Ddpm {
+    fn history(&self) -> usize {
+        1
+    }
+
+    fn predict(&self, s: &Span) -> Weights {
+        let mut weights = ancestral(s, 1.0);
+        if self.variance == Variance::Large && s.to.sigma > 0.0 {
+            weights.z = transition_variance(s).sqrt();
+        }
+        weights
+    }
+
+    fn stochastic(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,85 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Ground, Points, Spacing, Wanted};
+
+/// `sigma^(1/rho)` in equal strides, dense where there is little noise (Karras et al. 2022, eq. 5).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Karras {
+    /// How dense.
+    #[schema(minimum = 1, maximum = 100)]
+    pub rho: f64,
+    /// Least `sigma / alpha`; null: the model's.
+    #[schema(minimum = 1e-6, maximum = 1e6)]
+    pub sigma_min: Option<f64>,
+    /// Greatest `sigma / alpha`; null: the model's.
+    #[schema(minimum = 1e-6, maximum = 1e6)]
+    pub sigma_max: Option<f64>,
+}
+
+impl Default for Karras {
+    fn default() -> Self {
+        Self { rho: 7.0, sigma_min: None, sigma_max: None }
+    }
+}
+
+impl Spacing for Karras {
+    fn points(&self, wanted: &Wanted) -> Points {
+        let (low, high) = ordered(wanted.ground, self.sigma_min, self.sigma_max);
+        let root = |sigma: f64| sigma.powf(self.rho.recip());
+        spread(root(high), root(low), wanted, |x| x.powf(self.rho))
+    }
+}
+
+/// `log sigma` in equal strides.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Exponential {
+    /// Least `sigma / alpha`; null: the model's.
+    #[schema(minimum = 1e-6, maximum = 1e6)]
+    pub sigma_min: Option<f64>,
+    /// Greatest `sigma / alpha`; null: the model's.
+    #[schema(minimum = 1e-6, maximum = 1e6)]
+    pub sigma_max: Option<f64>,
+}
+
+impl Spacing for Exponential {
+    fn points(&self, wanted: &Wanted) -> Points {
+        let (low, high) = ordered(wanted.ground, self.sigma_min, self.sigma_max);
+        spread(high.ln(), low.ln(), wanted, f64::exp)
+    }
+}
+
+/// Half the log signal-to-noise ratio, `lambda = ln(alpha / sigma)`, in equal strides: the path of [`Exponential`] in
+/// the unit in which DPM-Solver states it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct UniformLambda {
+    /// Least `lambda`, the noisy end; null: the model's.
+    #[schema(minimum = -14, maximum = 14)]
+    pub lambda_min: Option<f64>,
+    /// Greatest `lambda`, the clean end; null: the model's.
+    #[schema(minimum = -14, maximum = 14)]
+    pub lambda_max: Option<f64>,
+}
+
+impl Spacing for UniformLambda {
+    fn points(&self, wanted: &Wanted) -> Points {
+        let ratio = |lambda: f64| (-lambda).exp();
+        let (low, high) = ordered(wanted.ground, self.lambda_max.map(ratio), self.lambda_min.map(ratio));
+        spread(high.ln(), low.ln(), wanted, f64::exp)
+    }
+}
+
+/// Least and greatest ratio, the given ones before the model's, in their order.
+fn ordered(ground: &Ground, low: Option<f64>, high: Option<f64>) -> (f64, f64) {
+    let (least, greatest) = ground.ratios();
+    let (low, high) = (low.unwrap_or(least), high.unwrap_or(greatest));
+    (low.min(high), low.max(high))
+}
+
+fn spread(from: f64, to: f64, wanted: &Wanted, unit: impl Fn(f64) -> f64) -> Points {
+    let gaps = wanted.last().max(1) as f64;
+    Points::Ratios((0..=wanted.last()).map(|k| unit(from + (to - from) * k as f64 / gaps)).collect())
+}
