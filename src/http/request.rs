@@ -65,7 +65,6 @@ pub struct GenerateRequest {
     #[schema(minimum = -10, maximum = 10, default = 0)]
     pub priority: i32,
     /// Up to 16 strings (keys of 64, values of 512 bytes), handed back.
-    #[schema(max_properties = 16)]
     pub metadata: BTreeMap<String, String>,
 }
 
