@@ -3,15 +3,19 @@
 pub mod ask;
 pub mod config;
 pub mod denoiser;
+pub mod engine;
 pub mod error;
+pub mod failpoint;
 pub mod guidance;
 pub mod job;
 pub mod model;
 pub mod noise;
+pub mod pixels;
 pub mod process;
 pub mod registry;
 pub mod sampler;
 pub mod schedule;
+pub mod store;
 
 /// LibTorch takes and gives back large tensors at every operator; its C++ side shares this allocator.
 #[global_allocator]
