@@ -1,7 +1,6 @@
 //! The running service: what its parts are, how it starts, and how it ends without losing anything.
 
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},

@@ -22,6 +22,8 @@ pub mod registry;
 pub mod sampler;
 pub mod schedule;
 pub mod store;
+pub mod task;
+pub mod telemetry;
 
 /// LibTorch takes and gives back large tensors at every operator; its C++ side shares this allocator.
 #[global_allocator]
