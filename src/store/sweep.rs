@@ -59,7 +59,9 @@ pub async fn sweep(store: &dyn Store, blobs: &Blobs, age: Duration) -> Result<Sw
 /// The database.
 pub async fn erase(store: &dyn Store, blobs: &Blobs, id: Uuid) -> Result<Found<()>> {
     let results: Vec<Uuid> = match store.job(id).await? {
-        Found::Here(job) => job.images.iter().map(|image| image.id).chain(job.files.iter().map(|file| file.id)).collect(),
+        Found::Here(job) => {
+            job.images.iter().map(|image| image.id).chain(job.files.iter().map(|file| file.id)).collect()
+        }
         Found::Gone => return Ok(Found::Gone),
         Found::Missing => return Ok(Found::Missing),
     };

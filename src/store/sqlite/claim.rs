@@ -96,7 +96,8 @@ async fn suspect(tx: &mut SqliteConnection) -> Result<Option<Suspect>> {
     let sql = "SELECT id, queued_at, (SELECT coalesce(max(started_at), 0) FROM jobs WHERE alone = 1) FROM jobs \
                WHERE status = 'queued' AND attempt >= 2 ORDER BY lone_attempts, due, id LIMIT 1";
     let found: Option<(String, i64, i64)> = sqlx::query_as(sql).fetch_optional(tx).await?;
-    let since = |(id, queued, ran): (String, i64, i64)| Suspect { id, impatient: now() - queued.max(ran) > PATIENCE_US };
+    let since =
+        |(id, queued, ran): (String, i64, i64)| Suspect { id, impatient: now() - queued.max(ran) > PATIENCE_US };
     Ok(found.map(since))
 }
 

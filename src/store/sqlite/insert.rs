@@ -25,8 +25,8 @@ pub async fn insert(store: &SqliteStore, new: &NewJob, max_depth: u64) -> Result
     for file in &new.job.files {
         insert_file(&mut tx, new.job.id, file).await?;
     }
-    for blob in inputs(&new.job) {
-        let sql = "INSERT INTO inputs (job, blob) VALUES (?, ?) ON CONFLICT DO NOTHING";
+    if let Some(blob) = input(&new.job) {
+        let sql = "INSERT INTO inputs (job, blob) VALUES (?, ?)";
         sqlx::query(sql).bind(key(new.job.id)).bind(blob).execute(&mut *tx).await?;
     }
     let job = find(&mut tx, new.job.id).await?.ok_or(sqlx::Error::RowNotFound)?;
@@ -91,8 +91,8 @@ async fn insert_file(tx: &mut SqliteConnection, job: Uuid, file: &File) -> Resul
     Ok(())
 }
 
-/// Keys of the blobs that a job's request names as `{"blob": "sha256:..."}`.
-fn inputs(job: &Job) -> Option<String> {
+/// Key of the blob that a job's request names as `{"blob": "sha256:..."}`.
+fn input(job: &Job) -> Option<String> {
     let named = job.request.latents.as_ref()?.get("blob")?.as_str()?;
     Some(named.replacen(':', "/", 1))
 }

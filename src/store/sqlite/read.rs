@@ -95,7 +95,8 @@ pub async fn next_deadline(pool: &SqlitePool) -> Result<Option<Timestamp>> {
 
 /// Queued jobs by model.
 pub async fn depth(pool: &SqlitePool) -> Result<Vec<(String, u64)>> {
-    let rows: Vec<(String, i64)> = sqlx::query_as("SELECT model, queued FROM depth ORDER BY model").fetch_all(pool).await?;
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT model, queued FROM depth ORDER BY model").fetch_all(pool).await?;
     Ok(rows.into_iter().map(|(model, queued)| (model, queued.unsigned_abs())).collect())
 }
 

@@ -8,10 +8,7 @@ use super::{
     SqliteStore,
     rows::{int, key, now},
 };
-use crate::{
-    error::Code,
-    job::JobError,
-};
+use crate::{error::Code, job::JobError};
 
 /// Times that the process may die under a job that has no company.
 const LONE_ATTEMPTS: u32 = 3;
@@ -30,7 +27,8 @@ pub async fn recover(store: &SqliteStore) -> Result<(u64, u64)> {
     let count = "UPDATE jobs SET lone_attempts = lone_attempts + 1 WHERE status = 'running' AND alone = 1";
     sqlx::query(count).execute(&mut *tx).await?;
     let failed = fail(&mut tx).await?;
-    let requeue = "UPDATE jobs SET status = 'queued', queued_at = ?, alone = 0, started_at = NULL WHERE status = 'running'";
+    let requeue =
+        "UPDATE jobs SET status = 'queued', queued_at = ?, alone = 0, started_at = NULL WHERE status = 'running'";
     let requeued = sqlx::query(requeue).bind(now()).execute(&mut *tx).await?.rows_affected();
     tx.commit().await?;
     Ok((requeued, failed))
@@ -42,7 +40,8 @@ async fn fail(tx: &mut SqliteConnection) -> Result<u64> {
         title: "Attempts exhausted".into(),
         detail: format!("The process died {LONE_ATTEMPTS} times while it ran nothing but this job."),
     };
-    let sql = "UPDATE jobs SET status = 'failed', finished_at = ?, error = ? WHERE status = 'running' AND lone_attempts >= ?";
+    let sql =
+        "UPDATE jobs SET status = 'failed', finished_at = ?, error = ? WHERE status = 'running' AND lone_attempts >= ?";
     let (error, most) = (serde_json::to_string(&error)?, int(LONE_ATTEMPTS.into()));
     Ok(sqlx::query(sql).bind(now()).bind(error).bind(most).execute(tx).await?.rows_affected())
 }
