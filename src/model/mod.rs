@@ -17,7 +17,15 @@ use crate::{
     process::Process,
 };
 
+pub mod format;
 pub mod gaussian;
+pub mod nn;
+pub mod sd;
+
+pub use format::{
+    tokenizer::{Tokenizer, Tokens},
+    weights::Weights,
+};
 
 /// The rows of one forward, already together on the model's device.
 #[derive(Debug)]
@@ -149,7 +157,7 @@ pub struct Family {
 }
 
 /// Every family that can be read from a folder.
-pub const FAMILIES: &[Family] = &[];
+pub const FAMILIES: &[Family] = &[sd::FAMILY];
 
 /// The family of the model in `dir`.
 ///
@@ -160,6 +168,3 @@ pub fn family(dir: &Path) -> Result<&'static Family> {
         Failure::Internal(format!("{}: no model of a known family (expected a diffusers folder)", dir.display()))
     })
 }
-pub struct Weights;
-#[derive(Debug)]
-pub struct Tokenizer;
