@@ -28,6 +28,81 @@ pub enum Code {
     Internal,
 }
 
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 19] = [
+        Self::InvalidRequest,
+        Self::InvalidJson,
+        Self::UnsupportedMediaType,
+        Self::NotAcceptable,
+        Self::BodyTooLarge,
+        Self::NotFound,
+        Self::Gone,
+        Self::ModelNotFound,
+        Self::QueueFull,
+        Self::RateLimited,
+        Self::IdempotencyConflict,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Draining,
+        Self::Deadline,
+        Self::AttemptsExhausted,
+        Self::OutOfMemory,
+        Self::NotFinite,
+        Self::Internal,
+    ];
+
+    /// The code on the wire and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidJson => "invalid_json",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::NotAcceptable => "not_acceptable",
+            Self::BodyTooLarge => "body_too_large",
+            Self::NotFound => "not_found",
+            Self::Gone => "gone",
+            Self::ModelNotFound => "model_not_found",
+            Self::QueueFull => "queue_full",
+            Self::RateLimited => "rate_limited",
+            Self::IdempotencyConflict => "idempotency_conflict",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Draining => "draining",
+            Self::Deadline => "deadline",
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::OutOfMemory => "out_of_memory",
+            Self::NotFinite => "not_finite",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The code in words, the `title` of problems and of failed jobs.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request is not valid",
+            Self::InvalidJson => "The body is not JSON",
+            Self::UnsupportedMediaType => "The content type is not supported",
+            Self::NotAcceptable => "None of the accepted media types can be given",
+            Self::BodyTooLarge => "The body is too large",
+            Self::NotFound => "There is no such thing",
+            Self::Gone => "It was erased",
+            Self::ModelNotFound => "There is no such model",
+            Self::QueueFull => "The queue is full",
+            Self::RateLimited => "Too many requests",
+            Self::IdempotencyConflict => "The idempotency key belongs to another request",
+            Self::Unauthorized => "Authentication is needed",
+            Self::Forbidden => "This key may not do that",
+            Self::Draining => "The server is shutting down",
+            Self::Deadline => "Time ran out",
+            Self::AttemptsExhausted => "The job was given up after several attempts",
+            Self::OutOfMemory => "The device ran out of memory",
+            Self::NotFinite => "The computation left the range of numbers",
+            Self::Internal => "Something failed inside darkroom",
+        }
+    }
+}
+
 /// Why a run ended without its pictures. It never concerns the run's neighbours.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Failure {

@@ -1,4 +1,3 @@
-use darkroom as _;
-fn main() {
-    println!("{:?}", tch::Tensor::from_slice(&[1f32, 2.]).sum(tch::Kind::Float).double_value(&[]));
+fn main() -> std::process::ExitCode {
+    darkroom::cli::run()
 }

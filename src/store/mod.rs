@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::job::{EngineInfo, File, Image, Job, JobError, Kind, Progress, Status, Usage};
 
 pub mod blobs;
+pub mod lock;
 pub mod sqlite;
 pub mod sweep;
 
@@ -144,8 +145,12 @@ pub trait Store: Send + Sync {
     /// A page of jobs.
     async fn list(&self, filter: &Filter) -> Result<Vec<Job>>;
 
-    /// Claims queued jobs that fit, in one transaction: highest aged priority first, then oldest. Jobs under which the
-    /// process died before (`attempt >= 2`) are claimed one at a time into an idle engine, fewest lone attempts first.
+    /// Claims queued jobs that fit, in one transaction: highest aged priority first, then oldest. A priority gains one unit
+    /// for each 30 s of waiting.
+    ///
+    /// Jobs under which the process died before (`attempt >= 2`) are claimed one at a time into an idle engine, fewest lone
+    /// attempts first, when no other job waits or none of them ran for 30 s; while one runs, or should run next, nothing
+    /// else is claimed.
     async fn claim(&self, room: Room) -> Result<Vec<Claim>>;
 
     /// Notes what computes the job, once that is known.
@@ -172,8 +177,11 @@ pub trait Store: Send + Sync {
     /// The next deadline of a job that has not ended.
     async fn next_deadline(&self) -> Result<Option<Timestamp>>;
 
-    /// Erases a job with its pictures and files, leaving a mark for 410; false when it was not there.
+    /// Erases the rows of a job with its pictures and files, leaving marks for 410. [`sweep::erase`] also deletes the bytes.
     async fn erase(&self, id: Uuid) -> Result<Found<()>>;
+
+    /// Drops the marks of what was erased before that time; it answers 404 from then on.
+    async fn forget(&self, before: Timestamp) -> Result<u64>;
 
     /// The picture's row, with its blob key being its id.
     async fn find_image(&self, id: Uuid) -> Result<Found<Image>>;

@@ -93,6 +93,7 @@ impl Tokenizer {
             id.ok_or_else(|| said(format!("special token `{}` is not in the vocabulary", token.content).into()))
         };
         let ids = (id(&begin)?, id(&end)?, id(&pad)?);
+        id(&unknown)?;
         inner.add_special_tokens([begin, end, unknown, pad]).map_err(said)?;
         let length = config.take("model_max_length", longest as f64)?.min(longest as f64) as usize;
         if length < 2 {
@@ -103,17 +104,14 @@ impl Tokenizer {
 
     /// Token ids of a text: as many as the text encoder reads, truncated or padded. Time is linear in the text but for a
     /// logarithm.
-    ///
-    /// # Errors
-    /// An error of the tokenizer library.
-    pub fn encode(&self, text: &str) -> Result<Tokens> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|error| Failure::Internal(error.to_string()))?;
+    pub fn encode(&self, text: &str) -> Tokens {
+        let encoding = self.inner.encode_fast(text, false).expect("what has no token is the unknown one");
         let words = encoding.get_ids();
         let room = self.length - 2;
         let kept = words.iter().take(room).map(|id| i64::from(*id));
         let mut ids: Vec<_> = [self.begin].into_iter().chain(kept).chain([self.end]).collect();
         ids.resize(self.length, self.pad);
-        Ok(Tokens { ids, dropped: words.len().saturating_sub(room) })
+        Tokens { ids, dropped: words.len().saturating_sub(room) }
     }
 }
 

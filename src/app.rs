@@ -1,0 +1,249 @@
+//! The running service: what its parts are, how it starts, and how it ends without losing anything.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    catalog::Catalog,
+    config::Config,
+    engine::{
+        Engine, EngineParts,
+        events::{Event, EventId, Events, Subscription},
+    },
+    http::valid::Valid,
+    job::{File, Format, Generation, Image, ImageState, Job, Kind, Progress, Status},
+    metrics::Metrics,
+    store::{self, Found, NewJob, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
+};
+
+/// Everything that handlers need.
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// The models.
+    pub catalog: Catalog,
+    /// The queue.
+    pub store: Arc<dyn Store>,
+    /// Pictures and files.
+    pub blobs: Blobs,
+    /// What computes.
+    pub engine: Engine,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Ends streams and waits when the service closes.
+    pub closing: CancellationToken,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Opens the store, takes up what an unclean end left behind, and starts the engine.
+    ///
+    /// # Errors
+    /// A configuration that cannot be followed, a store that is in use, a default model that cannot be read.
+    pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
+        let catalog = Catalog::open(&config.models)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.database_url).await?);
+        let blobs = Blobs::open(&config.store.blob_url)?;
+        let (again, failed) = store.recover().await?;
+        if again + failed > 0 {
+            tracing::warn!(again, failed, "the last run ended in the middle of jobs");
+        }
+        let metrics = Arc::new(Metrics::new());
+        let parts = EngineParts {
+            config: config.clone(),
+            catalog: catalog.clone(),
+            store: store.clone(),
+            blobs: blobs.clone(),
+            metrics: metrics.clone(),
+            events: Events::new(config.limits.event_bytes),
+        };
+        let engine = Engine::start(parts)?;
+        sweep::spawn(store.clone(), blobs.clone(), Duration::from_secs(config.store.sweep_s));
+        let (closing, draining) = (CancellationToken::new(), AtomicBool::new(false));
+        Ok(Arc::new(Self { config, catalog, store, blobs, engine, metrics, closing, draining }))
+    }
+
+    /// Whether the service is on its way down and takes no new jobs.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Stops taking jobs, lets running ones finish within `drain.timeout_s`, gives the rest back to the queue, and then
+    /// ends every stream and wait.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.engine.drain(Duration::from_secs(self.config.drain.timeout_s)).await;
+        self.closing.cancel();
+    }
+
+    /// Stores a job and tells the engine.
+    ///
+    /// # Errors
+    /// The queue is full, or the store fails; nothing is stored then.
+    pub async fn submit(&self, valid: Valid, deadline: Option<Timestamp>) -> store::Result<Job> {
+        let rows = valid.cost.rows;
+        let mut job = new_job(valid);
+        job.queue_position = Some(self.store.depth().await?.iter().map(|(_, jobs)| jobs).sum());
+        // Told before it is stored: once it is, the engine may claim it at any moment, and `started` must come second.
+        self.engine.events().publish(job.id, 0, Event::Queued(Box::new(job.clone())));
+        let id = job.id;
+        let inserted = self.store.insert(&NewJob { rows, deadline, job }, self.config.queue.max_depth).await;
+        match &inserted {
+            Ok(_) => self.engine.wake(),
+            Err(_) => self.engine.events().forget(id),
+        }
+        inserted
+    }
+
+    /// The job once it has ended, or `None` when `time` is over first, or the service closes.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn wait(&self, id: Uuid, time: Duration) -> store::Result<Option<Job>> {
+        let Found::Here((_, mut events)) = self.listen(id, None).await? else { return Ok(None) };
+        let ended = async { while events.next().await.is_some() {} };
+        tokio::select! {
+            _ = timeout(time, ended) => {}
+            () = self.closing.cancelled() => {}
+        }
+        match self.store.job(id).await? {
+            Found::Here(job) if job.status.is_final() => Ok(Some(job)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The events of a job after `last`, and the job as it was when listening began.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn listen(&self, id: Uuid, last: Option<EventId>) -> store::Result<Found<(Job, Subscription)>> {
+        let events = self.engine.events();
+        match self.store.job(id).await? {
+            Found::Here(job) => events.settle(&job),
+            Found::Gone => return Ok(Found::Gone),
+            Found::Missing => return Ok(Found::Missing),
+        }
+        let subscription = events.subscribe(id, last);
+        // Read again: an end that came in between is in the store, and settling wakes the subscription.
+        match self.store.job(id).await? {
+            Found::Here(job) => {
+                events.settle(&job);
+                Ok(Found::Here((job, subscription)))
+            }
+            Found::Gone => Ok(Found::Gone),
+            Found::Missing => Ok(Found::Missing),
+        }
+    }
+
+    /// Cancels a job that has not ended, and answers it as it is then.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn cancel(&self, id: Uuid) -> store::Result<Found<Job>> {
+        let taken = self.engine.cancel(id);
+        let canceled = self.store.cancel(id, None, taken.map(|(usage, _)| usage)).await?;
+        Ok(match canceled {
+            Found::Here((job, ended)) => {
+                self.engine.events().settle(&job);
+                if ended {
+                    self.metrics.jobs_total.with_label_values(&["generation", job.status.name()]).inc();
+                }
+                Found::Here(job)
+            }
+            Found::Gone => Found::Gone,
+            Found::Missing => Found::Missing,
+        })
+    }
+
+    /// Erases a job with its pictures and files, canceling it first.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn erase(&self, id: Uuid) -> store::Result<Found<()>> {
+        match self.cancel(id).await? {
+            Found::Here(_) => sweep::erase(&*self.store, &self.blobs, id).await,
+            Found::Gone => Ok(Found::Gone),
+            Found::Missing => Ok(Found::Missing),
+        }
+    }
+
+    /// The job with how far the engine is right now, which is never a row.
+    pub fn with_progress(&self, mut job: Job) -> Job {
+        if let Some(progress) = self.engine.progress(job.id).filter(|_| job.status == Status::Running) {
+            job.progress = progress;
+        }
+        job
+    }
+}
+
+fn new_job(valid: Valid) -> Job {
+    let Valid { generation, warnings, cost } = valid;
+    let latents = generation.output.format == Format::Safetensors;
+    let (images, files) = if latents { (vec![], files(&generation)) } else { (images(&generation), vec![]) };
+    Job {
+        id: Uuid::now_v7(),
+        kind: Kind::Generation,
+        status: Status::Queued,
+        created_at: Timestamp::now(),
+        started_at: None,
+        finished_at: None,
+        queue_position: None,
+        attempt: 0,
+        progress: Progress { evaluations: 0, of: Some(cost.evaluations * u64::from(generation.count)) },
+        metadata: generation.metadata.clone(),
+        request: generation,
+        images,
+        files,
+        engine: None,
+        warnings,
+        error: None,
+        usage: None,
+    }
+}
+
+fn images(generation: &Generation) -> Vec<Image> {
+    let image = |index: u32| {
+        let id = Uuid::now_v7();
+        Image {
+            id,
+            index,
+            seed: generation.seed + u64::from(index),
+            state: ImageState::Pending,
+            width: generation.width,
+            height: generation.height,
+            content_type: generation.output.format.content_type().into(),
+            size_bytes: None,
+            sha256: None,
+            url: format!("/v1/images/{id}"),
+        }
+    };
+    (0..generation.count).map(image).collect()
+}
+
+fn files(generation: &Generation) -> Vec<File> {
+    let file = |index: u32| {
+        let id = Uuid::now_v7();
+        File {
+            id,
+            index,
+            seed: generation.seed + u64::from(index),
+            kind: "latents".into(),
+            state: ImageState::Pending,
+            content_type: generation.output.format.content_type().into(),
+            size_bytes: None,
+            sha256: None,
+            url: format!("/v1/files/{id}"),
+        }
+    };
+    (0..generation.count).map(file).collect()
+}

@@ -1,0 +1,93 @@
+//! The models that the server knows: the built-in exact one and every folder in `models.dir`.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    config::Models,
+    model::{self, Card, gaussian},
+    registry::unknown,
+};
+
+/// Cards of all models by id. Weights are not read here.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    cards: BTreeMap<Arc<str>, Arc<Card>>,
+    default: Arc<Card>,
+}
+
+impl Catalog {
+    /// Reads the card of every model. A folder that cannot be read is left out with a warning, unless it is the default.
+    ///
+    /// # Errors
+    /// The default model is missing or broken.
+    pub fn open(models: &Models) -> anyhow::Result<Self> {
+        let mut cards = BTreeMap::new();
+        let exact = gaussian::card(&models.gaussian);
+        cards.insert(exact.id.clone(), Arc::new(exact));
+        for folder in folders(&find(&models.dir))? {
+            match read(&folder) {
+                Ok(card) => drop(cards.insert(card.id.clone(), Arc::new(card))),
+                Err(cause) if folder.ends_with(&models.default) => return Err(cause),
+                Err(cause) => {
+                    tracing::warn!(folder = %folder.display(), cause = format!("{cause:#}"), "model left out")
+                }
+            }
+        }
+        let Some(default) = cards.get(models.default.as_str()).cloned() else {
+            let known: Vec<_> = cards.keys().map(|id| &**id).collect();
+            bail!("models.default: {}", unknown("model", &models.default, &known));
+        };
+        Ok(Self { cards, default })
+    }
+
+    /// The model of that id, or the default.
+    ///
+    /// # Errors
+    /// What to tell a client about an id that nobody knows.
+    pub fn get(&self, id: Option<&str>) -> Result<&Arc<Card>, String> {
+        let Some(id) = id else { return Ok(&self.default) };
+        let known = || self.cards.keys().map(|id| &**id).collect::<Vec<_>>();
+        self.cards.get(id).ok_or_else(|| unknown("model", id, &known()))
+    }
+
+    /// The model that a request gets when it names none.
+    pub fn default(&self) -> &Arc<Card> {
+        &self.default
+    }
+
+    /// Every model, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Card>> {
+        self.cards.values()
+    }
+}
+
+fn read(folder: &Path) -> anyhow::Result<Card> {
+    let family = model::family(folder)?;
+    (family.card)(folder).with_context(|| format!("the model in {}", folder.display()))
+}
+
+/// A relative folder is looked for from the working directory, then beside the binary and in each folder above it.
+fn find(dir: &Path) -> PathBuf {
+    let binary = env::current_exe().unwrap_or_default();
+    let above = binary.ancestors().skip(1).map(|place| place.join(dir));
+    std::iter::once(dir.to_owned()).chain(above).find(|place| place.is_dir()).unwrap_or_else(|| dir.to_owned())
+}
+
+/// The folders in `dir`, in the order of their names; none where there is no `dir`.
+fn folders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+    let mut folders: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    Ok(folders)
+}

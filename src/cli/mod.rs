@@ -1,0 +1,64 @@
+//! The command line: one file for each command.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+mod generate;
+mod models;
+mod openapi;
+mod serve;
+
+/// Makes pictures from text: as an HTTP service, or one at a time.
+///
+/// Settings come from the defaults that are compiled in, then from --config FILE, then from the environment, where
+/// DARKROOM__SECTION__KEY sets `key` in `[section]` (lists are written in JSON).
+///
+/// Exit status: 0 done, 1 failed, 2 wrong use.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    /// A TOML file that overrides the defaults; config/default.toml shows every key.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Generate(generate::Arguments),
+    Models(models::Arguments),
+    Openapi(openapi::Arguments),
+}
+
+/// The command was called in a way that cannot work, whatever the state of the machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
+
+/// Does what the process's arguments say.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match obey(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("darkroom: {error:#}");
+            ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn obey(arguments: Arguments) -> anyhow::Result<()> {
+    let load = || Config::load(arguments.config.as_deref()).map_err(|error| Misuse(error.to_string()));
+    let runtime = tokio::runtime::Runtime::new()?;
+    match arguments.command {
+        Command::Serve(command) => runtime.block_on(command.run(load()?)),
+        Command::Generate(command) => runtime.block_on(command.run(load()?)),
+        Command::Models(command) => command.run(&load()?),
+        Command::Openapi(command) => command.run(),
+    }
+}

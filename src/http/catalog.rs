@@ -1,0 +1,250 @@
+//! What can be asked for: models and the registries.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    denoiser::Prediction,
+    error::Code,
+    guidance::GUIDANCES,
+    http::{
+        error::{Problem, Result},
+        images::{matches, text},
+    },
+    model::Card,
+    registry::Entry,
+    sampler::{SAMPLERS, Sampler},
+    schedule::SCHEDULES,
+};
+
+/// A model, in a superset of OpenAI's shape.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Model {
+    /// What to give as `model`.
+    id: String,
+    /// Always `model`.
+    #[schema(value_type = String)]
+    object: &'static str,
+    /// Always 0: models carry no dates.
+    created: u64,
+    /// Always `darkroom`.
+    #[schema(value_type = String)]
+    owned_by: &'static str,
+    /// A name for people.
+    title: String,
+    /// SPDX expression or a sentence.
+    licence: String,
+    /// What kind of model it is.
+    #[schema(value_type = String)]
+    family: &'static str,
+    /// Whether a request that names no model gets this one.
+    default: bool,
+    /// Native pixels.
+    width: u32,
+    /// Native pixels.
+    height: u32,
+    /// Pixels that width and height must be multiples of.
+    size_multiple: u32,
+    /// Native latent shape, channels first.
+    latent_shape: [i64; 3],
+    /// What the network predicts.
+    prediction: Prediction,
+    /// Number of classes; null where the model takes no label.
+    labels: Option<u32>,
+    /// Whether the model reads prompts.
+    reads_text: bool,
+    /// What a request gets when it does not say.
+    defaults: Defaults,
+    /// Calibration files beside the weights.
+    calibrations: Vec<String>,
+    /// SHA-256 over the configuration and weight files.
+    sha256: String,
+}
+
+/// What a request to a model gets when it does not say.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ModelDefaults)]
+pub struct Defaults {
+    /// Steps.
+    steps: u32,
+    /// Scale of the classifier-free guidance.
+    guidance: f64,
+    /// A name from `/v1/samplers`.
+    sampler: String,
+    /// A name from `/v1/schedules`.
+    schedule: String,
+}
+
+/// All of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelList {
+    /// Always `list`.
+    #[schema(value_type = String)]
+    object: &'static str,
+    /// By id.
+    data: Vec<Model>,
+}
+
+/// One thing that can be asked for by its name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Choice {
+    /// What to give as `name`.
+    #[schema(value_type = String)]
+    name: &'static str,
+    /// A name for people.
+    #[schema(value_type = String)]
+    title: &'static str,
+    /// Where it was published.
+    #[schema(value_type = String)]
+    paper: &'static str,
+    /// Of samplers: the order of convergence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<Order>,
+    /// Of samplers: network evaluations for one picture as a function of the steps N.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    evaluations: Option<&'static str>,
+    /// Of samplers: whether noise is drawn after the start, with the default options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stochastic: Option<bool>,
+    /// JSON Schema of the options.
+    #[schema(value_type = Object)]
+    options: Value,
+}
+
+/// How fast a sampler's error falls with the steps; null where order does not apply.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Order {
+    /// As published.
+    formal: Option<u32>,
+}
+
+/// A registry.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChoiceList {
+    /// Always `list`.
+    #[schema(value_type = String)]
+    object: &'static str,
+    /// In the order of the registry.
+    data: Vec<Choice>,
+}
+
+/// List models
+#[utoipa::path(get, path = "/v1/models", tag = "registries", responses((status = 200, body = ModelList)))]
+pub async fn models(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let data = app.catalog.iter().map(|card| describe(&app, card)).collect();
+    tagged(&headers, &ModelList { object: "list", data })
+}
+
+/// Look at a model
+#[utoipa::path(get, path = "/v1/models/{id}", tag = "registries", params(("id" = String, Path, description = "The model")),
+    responses((status = 200, body = Model)))]
+pub async fn model(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Model>> {
+    let card = app.catalog.get(Some(&id)).map_err(|message| Problem::new(Code::ModelNotFound, message))?;
+    Ok(Json(describe(&app, card)))
+}
+
+/// List samplers
+#[utoipa::path(get, path = "/v1/samplers", tag = "registries", responses((status = 200, body = ChoiceList)))]
+pub async fn samplers(headers: HeaderMap) -> Response {
+    list(&headers, SAMPLERS.iter().map(sampler).collect())
+}
+
+/// List schedules
+#[utoipa::path(get, path = "/v1/schedules", tag = "registries", responses((status = 200, body = ChoiceList)))]
+pub async fn schedules(headers: HeaderMap) -> Response {
+    list(&headers, SCHEDULES.iter().map(|schedule| choice(&schedule.entry)).collect())
+}
+
+/// List guidances
+#[utoipa::path(get, path = "/v1/guidances", tag = "registries", responses((status = 200, body = ChoiceList)))]
+pub async fn guidances(headers: HeaderMap) -> Response {
+    list(&headers, GUIDANCES.iter().map(|guidance| choice(&guidance.entry)).collect())
+}
+
+fn describe(app: &App, card: &Card) -> Model {
+    let (width, height) = card.native();
+    let given = &card.defaults;
+    Model {
+        id: card.id.to_string(),
+        object: "model",
+        created: 0,
+        owned_by: "darkroom",
+        title: given.title.clone(),
+        licence: given.licence.clone(),
+        family: card.family,
+        default: app.catalog.default().id == card.id,
+        width,
+        height,
+        size_multiple: card.multiple,
+        latent_shape: card.latent,
+        prediction: card.prediction,
+        labels: card.labels,
+        reads_text: card.text.is_some(),
+        defaults: Defaults {
+            steps: given.steps,
+            guidance: given.guidance,
+            sampler: given.sampler.clone(),
+            schedule: given.schedule.clone(),
+        },
+        calibrations: calibrations(card),
+        sha256: card.sha256.clone(),
+    }
+}
+
+/// The folders in `calibration/` beside the weights.
+fn calibrations(card: &Card) -> Vec<String> {
+    let entries = std::fs::read_dir(card.dir.join("calibration")).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let mut kinds: Vec<_> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    kinds.sort();
+    kinds
+}
+
+fn choice<T: ?Sized + 'static>(entry: &Entry<T>) -> Choice {
+    Choice {
+        name: entry.name,
+        title: entry.title,
+        paper: entry.paper,
+        order: None,
+        evaluations: None,
+        stochastic: None,
+        options: entry.schema(),
+    }
+}
+
+fn sampler(sampler: &Sampler) -> Choice {
+    let solver = sampler.entry.read(serde_json::Map::new()).expect("default options are valid");
+    Choice {
+        order: Some(Order { formal: sampler.order }),
+        evaluations: Some(sampler.evaluations),
+        stochastic: Some(solver.stochastic()),
+        ..choice(&sampler.entry)
+    }
+}
+
+fn list(headers: &HeaderMap, data: Vec<Choice>) -> Response {
+    tagged(headers, &ChoiceList { object: "list", data })
+}
+
+/// A JSON answer with an `ETag`, or 304 where the client has it already.
+fn tagged(headers: &HeaderMap, answer: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(answer).expect("answers are JSON");
+    let digest: String = Sha256::digest(&body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("\"{digest}\"");
+    if matches(headers, &tag) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, text(&tag))]).into_response();
+    }
+    ([(header::ETAG, text(&tag)), (header::CONTENT_TYPE, text("application/json"))], body).into_response()
+}

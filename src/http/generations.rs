@@ -1,0 +1,81 @@
+//! `POST /v1/generations`: from a request to a stored job, and to the finished one for clients that wait.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    app::App,
+    http::{
+        body,
+        error::{Problem, Result},
+        images::text,
+        latents,
+        request::GenerateRequest,
+        valid::{self, Valid},
+        wishes::{PREFERENCE_APPLIED, Wishes},
+    },
+    job::Job,
+};
+
+/// Ask for pictures
+///
+/// The job is stored before the answer. `Prefer: wait=N` waits up to N seconds (60 at most) and answers 200 with the
+/// finished job; `Cancel-After: N` ends a job that has not finished by then.
+#[utoipa::path(post, path = "/v1/generations", tag = "generations", request_body = GenerateRequest,
+    params(
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
+        ("cancel-after" = Option<u64>, Header, description = "Seconds after which the job is canceled"),
+    ),
+    responses(
+        (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
+        (status = 200, description = "The finished job, for clients that wait", body = Job),
+    ))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body::Json(document): body::Json,
+) -> Result<Response> {
+    if app.draining() {
+        return Err(Problem::draining());
+    }
+    let wishes = Wishes::read(&headers, Timestamp::now())?;
+    let valid = accept(&app, document).await?;
+    let job = app.submit(valid, wishes.deadline).await?;
+    let ended = match wishes.wait {
+        Some(wait) => app.wait(job.id, wait).await?,
+        None => None,
+    };
+    Ok(answer(job, ended, wishes))
+}
+
+/// The valid generation in a document; noise that came along is stored as a blob by then.
+///
+/// # Errors
+/// Every fault, or a model that nobody knows.
+pub async fn accept(app: &App, document: Value) -> Result<Valid> {
+    let (request, mut faults) = GenerateRequest::read(document).map_err(Problem::invalid)?;
+    let card = app.catalog.get(request.model.as_deref()).map_err(Problem::model_not_found)?;
+    let noise = match &request.latents {
+        Some(given) => latents::store(app, card, &request, given).await?.map_err(|fault| faults.push(fault)).ok(),
+        None => None,
+    };
+    valid::generation(request, card, &app.config.limits, noise, faults).map_err(Problem::invalid)
+}
+
+fn answer(job: Job, ended: Option<Job>, wishes: Wishes) -> Response {
+    let location = text(&format!("/v1/jobs/{}", job.id));
+    let status = if ended.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = (status, [(header::LOCATION, location)], Json(ended.unwrap_or(job))).into_response();
+    if let Some(wait) = wishes.wait {
+        response.headers_mut().insert(PREFERENCE_APPLIED, text(&format!("wait={}", wait.as_secs())));
+    }
+    response
+}

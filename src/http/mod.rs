@@ -1,0 +1,79 @@
+//! The API over HTTP: every route and every layer, in order.
+//!
+//! A handler parses, acts and answers; there is nothing between it and the store. Paths are written once, in the attribute
+//! above the handler, and the API's description is collected from the same place.
+
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{app::App, http::error::Problem};
+
+pub mod accept;
+pub mod body;
+pub mod catalog;
+pub mod error;
+pub mod events;
+pub mod files;
+pub mod generations;
+pub mod images;
+pub mod jobs;
+pub mod json;
+pub mod latents;
+pub mod layers;
+pub mod openapi;
+pub mod ops;
+pub mod problems;
+pub mod request;
+pub mod schema;
+pub mod serve;
+pub mod valid;
+pub mod wishes;
+
+/// Every route, as the API's description shows them.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(openapi::Frame::openapi())
+        .routes(routes!(generations::create))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show, jobs::erase))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(events::stream))
+        .routes(routes!(events::preview))
+        .routes(routes!(images::show))
+        .routes(routes!(files::show))
+        .routes(routes!(catalog::models))
+        .routes(routes!(catalog::model))
+        .routes(routes!(catalog::samplers))
+        .routes(routes!(catalog::schedules))
+        .routes(routes!(catalog::guidances))
+        .routes(routes!(problems::show))
+        .routes(routes!(ops::livez))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+        .routes(routes!(ops::openapi_json))
+        .routes(routes!(ops::openapi_yaml))
+}
+
+/// The API's description.
+pub fn api() -> utoipa::openapi::OpenApi {
+    let mut api = routes().into_openapi();
+    openapi::Fill.modify(&mut api);
+    api
+}
+
+/// The whole service: routes, the page at `/docs`, and the layers around them, outermost last.
+pub fn service(app: Arc<App>) -> Router {
+    let (router, _) = routes().split_for_parts();
+    let docs = SwaggerUi::new("/docs").config(Config::new(["/openapi.json"]));
+    router
+        .merge(docs)
+        .fallback(async || Problem::not_found("such path"))
+        .method_not_allowed_fallback(async || Problem::method())
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn_with_state(app.clone(), layers::observe))
+        .with_state(app)
+}

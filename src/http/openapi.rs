@@ -1,0 +1,103 @@
+//! The API's description: collected from the handlers, then filled in with what stands in the registries.
+
+use serde_json::{Value, json};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Components, Content, Ref, RefOr, ResponseBuilder,
+        path::{Operation, PathItem},
+        schema::Schema,
+    },
+};
+
+use crate::{
+    guidance::GUIDANCES, http::error::Document, job::Job, registry::Entry, sampler::SAMPLERS, schedule::SCHEDULES,
+};
+
+/// The frame that the routes are collected into.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "darkroom",
+        description = "Text to pictures over HTTP: a durable queue, pictures, progress and metrics. Errors are problem \
+            documents (RFC 9457); every answer carries `x-request-id`."
+    ),
+    components(schemas(Document, Job)),
+    tags(
+        (name = "generations", description = "Asking for pictures"),
+        (name = "jobs", description = "What becomes of a request"),
+        (name = "pictures", description = "Pictures and files"),
+        (name = "registries", description = "What can be asked for"),
+        (name = "service", description = "The service itself"),
+    ),
+)]
+pub struct Frame;
+
+/// Fills in what the types cannot say: options and names of the registries, and the problem that every route may answer.
+pub struct Fill;
+
+impl Modify for Fill {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_with(Components::default);
+        let problem = ResponseBuilder::new()
+            .description("The request was not done; `code` says why.")
+            .content("application/problem+json", Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem")))))
+            .build();
+        components.responses.insert("Problem".into(), RefOr::T(problem));
+        fill_choices(components);
+        for operation in openapi.paths.paths.values_mut().flat_map(operations) {
+            operation.responses.responses.insert("default".into(), RefOr::Ref(Ref::from_response_name("Problem")));
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut)
+}
+
+fn fill_choices(components: &mut Components) {
+    let number = json!({ "type": "number", "description": "Classifier-free guidance of this scale." });
+    let choices = [
+        ("sampler", choice("Sampler", components, SAMPLERS.iter().map(|item| &item.entry), None)),
+        ("schedule", choice("Schedule", components, SCHEDULES.iter().map(|item| &item.entry), None)),
+        ("guidance", choice("Guidance", components, GUIDANCES.iter().map(|item| &item.entry), Some(number))),
+    ];
+    let Some(RefOr::T(Schema::Object(request))) = components.schemas.get_mut("GenerateRequest") else { return };
+    for (field, filled) in choices {
+        let mut schema = filled;
+        let old = request.properties.get(field).map(|old| serde_json::to_value(old).expect("a schema is JSON"));
+        schema["description"] = old.map_or(Value::Null, |old| old["description"].clone());
+        request.properties.insert(field.into(), read(schema));
+    }
+}
+
+/// A name, or an object with a name and its options; each entry's options become a schema of their own.
+fn choice<'a, T: ?Sized + 'static>(
+    kind: &str,
+    components: &mut Components,
+    entries: impl Iterator<Item = &'a Entry<T>>,
+    other: Option<Value>,
+) -> Value {
+    let (mut names, mut forms) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let schema = format!("{kind}_{}", entry.name);
+        forms.push(json!({ "$ref": format!("#/components/schemas/{schema}") }));
+        components.schemas.insert(schema, read(named(entry)));
+        names.push(entry.name);
+    }
+    let forms: Vec<_> = [json!({ "type": "string", "enum": names })].into_iter().chain(other).chain(forms).collect();
+    json!({ "oneOf": forms })
+}
+
+/// The schema of an entry's options, with its name among them.
+fn named<T: ?Sized + 'static>(entry: &Entry<T>) -> Value {
+    let mut schema = entry.schema();
+    schema["title"] = entry.title.into();
+    schema["properties"]["name"] = json!({ "type": "string", "const": entry.name });
+    schema["required"] = json!(["name"]);
+    schema
+}
+
+fn read(schema: Value) -> RefOr<Schema> {
+    serde_json::from_value(schema).expect("registry schemas are OpenAPI schemas")
+}

@@ -1,0 +1,69 @@
+//! The service itself: whether it lives, whether it is ready, how it does, and its own description.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::header, response::IntoResponse};
+
+use crate::{
+    app::App,
+    error::Code,
+    http::{
+        api,
+        error::{Problem, Result},
+    },
+};
+
+/// Is the process alive?
+#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200, description = "It is", body = String)))]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Is the service ready?
+///
+/// The default model is loaded, the store can be written to, and the service is not shutting down.
+#[utoipa::path(get, path = "/readyz", tag = "service", responses((status = 200, description = "It is", body = String)))]
+pub async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> {
+    if app.draining() {
+        return Err(Problem::draining());
+    }
+    if !app.engine.ready() {
+        return Err(unready("the model is not loaded yet"));
+    }
+    app.store.ping().await.map_err(|cause| {
+        tracing::error!(%cause, "the store does not answer");
+        unready("the store does not answer")
+    })?;
+    Ok("ok\n")
+}
+
+/// Metrics
+///
+/// In the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, description = "The metrics", body = String)))]
+pub async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse> {
+    let depth = &app.metrics.queue_depth;
+    app.catalog.iter().for_each(|card| depth.with_label_values(&[&*card.id]).set(0));
+    for (model, jobs) in app.store.depth().await? {
+        if app.catalog.get(Some(&model)).is_ok() {
+            depth.with_label_values(&[model.as_str()]).set(jobs.try_into().unwrap_or(i64::MAX));
+        }
+    }
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.text()))
+}
+
+/// The API's description, in JSON
+#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, description = "OpenAPI 3.1", body = String, content_type = "application/json")))]
+pub async fn openapi_json() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], api().to_json().expect("the description is JSON"))
+}
+
+/// The API's description, in YAML
+#[utoipa::path(get, path = "/openapi.yaml", tag = "service", responses((status = 200, description = "OpenAPI 3.1", body = String, content_type = "application/yaml")))]
+pub async fn openapi_yaml() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/yaml")], api().to_yaml().expect("the description is YAML"))
+}
+
+fn unready(detail: &str) -> Problem {
+    Problem::new(Code::Internal, detail).status(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+}

@@ -1,0 +1,212 @@
+//! From a wish to a valid job: every default filled in, every field checked against the model, all faults together.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use crate::{
+    config::Limits,
+    error::Fault,
+    guidance,
+    http::request::GenerateRequest,
+    job::{Generation, Warning},
+    limits::{self, Cost, LAST_SEED},
+    model::Card,
+    registry::find,
+    sampler::{SAMPLERS, Sampler},
+    schedule,
+    task::Plan,
+};
+
+/// A generation that may be stored.
+#[derive(Clone, Debug)]
+pub struct Valid {
+    /// The job's request.
+    pub generation: Generation,
+    /// Remarks for its client.
+    pub warnings: Vec<Warning>,
+    /// What it will cost.
+    pub cost: Cost,
+}
+
+/// Checks a wish against its model and fills in every default. `faults` are those found before; `latents` names the blob
+/// of the noise that came along.
+///
+/// # Errors
+/// Every fault.
+pub fn generation(
+    request: GenerateRequest,
+    card: &Arc<Card>,
+    limits: &Limits,
+    latents: Option<Value>,
+    faults: Vec<Fault>,
+) -> Result<Valid, Vec<Fault>> {
+    let mut check = Check { card, limits, faults, warnings: Vec::new() };
+    let generation = check.generation(request, latents);
+    let cost = check.cost(&generation);
+    match (cost, check.faults) {
+        (Some(cost), faults) if faults.is_empty() => Ok(Valid { generation, warnings: check.warnings, cost }),
+        (_, faults) => Err(faults),
+    }
+}
+
+struct Check<'a> {
+    card: &'a Arc<Card>,
+    limits: &'a Limits,
+    faults: Vec<Fault>,
+    warnings: Vec<Warning>,
+}
+
+impl Check<'_> {
+    fn generation(&mut self, request: GenerateRequest, latents: Option<Value>) -> Generation {
+        let (width, height) = self.size(request.width, request.height);
+        let sampler = self.sampler(request.sampler.as_ref());
+        let seed = request.seed.unwrap_or_else(draw_seed);
+        self.faults.extend(limits::seeds(seed, request.count));
+        self.faults.extend(limits::metadata(&request.metadata));
+        self.label(request.label);
+        self.clip_skip(request.clip_skip);
+        self.prompt("/prompt", &request.prompt);
+        self.prompt("/negative_prompt", &request.negative_prompt);
+        self.alone(request.count, latents.is_some());
+        Generation {
+            model: self.card.id.to_string(),
+            label: request.label,
+            prompt: request.prompt,
+            negative_prompt: request.negative_prompt,
+            count: request.count,
+            seed,
+            width,
+            height,
+            clip_skip: request.clip_skip,
+            prompt_syntax: "plain".into(),
+            steps: Some(request.steps.unwrap_or(self.card.defaults.steps)),
+            schedule: self.schedule(request.schedule.as_ref(), &sampler),
+            sampler,
+            guidance: self.guidance(request.guidance.as_ref()),
+            latents,
+            output: request.output,
+            preview_every: request.preview_every,
+            priority: request.priority,
+            metadata: request.metadata,
+        }
+    }
+
+    fn fault(&mut self, pointer: &str, message: impl Into<String>) {
+        self.faults.push(Fault::new(pointer, message));
+    }
+
+    fn warn(&mut self, pointer: &str, message: impl Into<String>) {
+        self.warnings.push(Warning { pointer: pointer.into(), message: message.into() });
+    }
+
+    /// The asked size, else the native one; a fault where the model cannot make it.
+    fn size(&mut self, width: Option<u32>, height: Option<u32>) -> (u32, u32) {
+        let native = self.card.native();
+        let size = (width.unwrap_or(native.0), height.unwrap_or(native.1));
+        for (pointer, pixels) in [("/width", size.0), ("/height", size.1)] {
+            let multiple = self.card.multiple;
+            if !pixels.is_multiple_of(multiple) {
+                self.fault(pointer, format!("must be a multiple of {multiple} for the model `{}`", self.card.id));
+            }
+        }
+        self.faults.extend(self.limits.picture(size.0, size.1));
+        size
+    }
+
+    fn label(&mut self, label: Option<u32>) {
+        match (label, self.card.labels) {
+            (Some(_), None) => self.fault("/label", format!("the model `{}` takes no label", self.card.id)),
+            (Some(label), Some(labels)) if label >= labels => {
+                self.fault("/label", format!("must be at most {}", labels.saturating_sub(1)));
+            }
+            _ => {}
+        }
+    }
+
+    fn clip_skip(&mut self, skip: u32) {
+        let most = self.card.text.as_ref().map_or(0, |text| text.layers.saturating_sub(1));
+        if skip > most {
+            self.fault("/clip_skip", format!("must be at most {most} for the model `{}`", self.card.id));
+        }
+    }
+
+    fn prompt(&mut self, pointer: &str, prompt: &str) {
+        if let Some(fault) = self.limits.prompt(pointer, prompt) {
+            return self.faults.push(fault);
+        }
+        match &self.card.text {
+            None if prompt.is_empty() => {}
+            None => self.warn(pointer, format!("ignored: the model `{}` reads no text", self.card.id)),
+            Some(text) => {
+                let dropped = text.tokenizer.encode(prompt).dropped;
+                if dropped > 0 {
+                    self.warn(pointer, format!("truncated: the last {dropped} tokens are more than the model reads"));
+                }
+            }
+        }
+    }
+
+    /// One noise makes one picture.
+    fn alone(&mut self, count: u32, latents: bool) {
+        if latents && count != 1 {
+            self.fault("/count", "must be 1 when `latents` is given");
+        }
+    }
+
+    fn sampler(&mut self, given: Option<&Value>) -> Value {
+        let default = Value::from(self.card.defaults.sampler.as_str());
+        let chosen = find(given.unwrap_or(&default), SAMPLERS, |sampler: &Sampler| &sampler.entry)
+            .and_then(|(sampler, options)| sampler.entry.canonical(&options));
+        self.keep("/sampler", chosen)
+    }
+
+    fn schedule(&mut self, given: Option<&Value>, sampler: &Value) -> Value {
+        let default = Value::from(self.card.defaults.schedule.as_str());
+        // A sampler that is at fault has no habit; the schedule is then only checked.
+        let sampler =
+            find(sampler, SAMPLERS, |sampler: &Sampler| &sampler.entry).map_or(&SAMPLERS[0], |(sampler, _)| sampler);
+        let chosen = schedule::canonical(given.unwrap_or(&default), &sampler.ends);
+        self.keep("/schedule", chosen)
+    }
+
+    fn guidance(&mut self, given: Option<&Value>) -> Value {
+        let default = Value::from(self.card.defaults.guidance);
+        let chosen = guidance::canonical(given.unwrap_or(&default));
+        self.keep("/guidance", chosen)
+    }
+
+    fn keep(&mut self, pointer: &str, chosen: Result<Value, Fault>) -> Value {
+        chosen.unwrap_or_else(|fault| {
+            self.faults.push(fault.under(pointer));
+            Value::Null
+        })
+    }
+
+    /// What the job costs, which only a job without faults can tell.
+    fn cost(&mut self, generation: &Generation) -> Option<Cost> {
+        if !self.faults.is_empty() {
+            return None;
+        }
+        let pictures = (0..generation.count).collect();
+        match Plan::new(self.card.clone(), generation.clone(), pictures) {
+            Ok(plan) => {
+                let cost = Cost { evaluations: plan.evaluations(), rows: plan.rows() };
+                self.faults.extend(self.limits.work(cost, self.card, (generation.width, generation.height)));
+                Some(cost)
+            }
+            Err(fault) => {
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+}
+
+/// A seed from the system's randomness, which is what keys the standard library's hashes; low enough for any count.
+fn draw_seed() -> u64 {
+    RandomState::new().hash_one("seed") % (LAST_SEED - 1000)
+}

@@ -1,0 +1,47 @@
+//! Latents as safetensors: what a client sends as the initial noise, and what it gets back.
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::error::{Failure, Fault, Result};
+
+/// Bytes of a header that we read at most: one tensor and some words about it.
+const HEADER: u64 = 65536;
+
+/// Reads the one tensor `latents`, f32 of exactly `shape` `[C, h, w]`, from bytes that may be anything. Nothing is allocated
+/// on their word.
+///
+/// # Errors
+/// A fault at `/latents` that says what is wrong.
+pub fn read(bytes: &[u8], shape: [i64; 3]) -> Result<Vec<f32>, Fault> {
+    let fault = |message: String| Fault::new("/latents", message);
+    let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
+    if !length.is_some_and(|length| length <= HEADER && length <= bytes.len() as u64 - 8) {
+        return Err(fault(format!("is not a safetensors file with a header of at most {HEADER} bytes")));
+    }
+    let file = SafeTensors::deserialize(bytes).map_err(|error| fault(format!("is not a safetensors file: {error}")))?;
+    let latents = match (file.tensor("latents"), file.len()) {
+        (Ok(latents), 1) => latents,
+        _ => return Err(fault("must hold exactly one tensor, `latents`".into())),
+    };
+    if latents.dtype() != Dtype::F32 || !latents.shape().iter().map(|size| *size as i64).eq(shape) {
+        let (dtype, found) = (latents.dtype(), latents.shape());
+        return Err(fault(format!("`latents` is {dtype:?} {found:?}; this request needs F32 {shape:?}")));
+    }
+    let numbers: Vec<f32> = latents.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    match numbers.iter().all(|number| number.is_finite()) {
+        true => Ok(numbers),
+        false => Err(fault("`latents` holds a number that is not finite".into())),
+    }
+}
+
+/// Writes latents `[C, h, w]`, row by row, as the one tensor `latents`; equal latents give equal bytes.
+///
+/// # Errors
+/// `latents` that do not have that shape.
+pub fn write(latents: &[f32], shape: [i64; 3]) -> Result<Vec<u8>> {
+    let data: Vec<u8> = latents.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let shape = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
+    let internal = |error: safetensors::SafeTensorError| Failure::Internal(error.to_string());
+    let tensor = TensorView::new(Dtype::F32, shape, &data).map_err(internal)?;
+    safetensors::serialize([("latents", tensor)], None).map_err(internal)
+}

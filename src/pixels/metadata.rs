@@ -1,0 +1,131 @@
+//! What a PNG says about how it was made.
+//!
+//! `darkroom` holds a request that, posted as it is, makes this one picture; `parameters` the text that tools of the
+//! AUTOMATIC1111 family read. Neither holds an id, a time or anything else that would make equal pictures differ.
+
+use png::chunk::{ChunkType, iTXt, tEXt};
+use serde_json::Value;
+
+use crate::job::Generation;
+
+/// Our names of samplers and schedules, and what the AUTOMATIC1111 family calls the same; others keep ours.
+const THEIR_NAMES: [(&str, &str); 22] = [
+    ("ddim", "DDIM"),
+    ("ddpm", "DDPM"),
+    ("dpm2", "DPM2"),
+    ("dpm2_a", "DPM2 a"),
+    ("dpm_adaptive", "DPM adaptive"),
+    ("dpm_fast", "DPM fast"),
+    ("dpmpp_2m", "DPM++ 2M"),
+    ("dpmpp_2m_sde", "DPM++ 2M SDE"),
+    ("dpmpp_2s_a", "DPM++ 2S a"),
+    ("dpmpp_3m_sde", "DPM++ 3M SDE"),
+    ("dpmpp_sde", "DPM++ SDE"),
+    ("euler", "Euler"),
+    ("euler_a", "Euler a"),
+    ("exponential", "Exponential"),
+    ("heun", "Heun"),
+    ("karras", "Karras"),
+    ("lcm", "LCM"),
+    ("lms", "LMS"),
+    ("plms", "PLMS"),
+    ("polyexponential", "Polyexponential"),
+    ("restart", "Restart"),
+    ("unipc", "UniPC"),
+];
+
+/// Fields of a request that do not shape the picture, or name what only this server has.
+const LEFT_OUT: [&str; 5] = ["latents", "output", "preview_every", "priority", "metadata"];
+
+/// The texts of one PNG.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PictureText {
+    /// JSON, under the keyword `darkroom`.
+    pub request: String,
+    /// Lines, under the keyword `parameters`.
+    pub parameters: String,
+}
+
+impl PictureText {
+    /// The texts of picture `index` of a generation: the request has `seed + index` and `count` 1.
+    pub fn of(request: &Generation, index: u32, model_sha256: &str) -> Self {
+        let one = Generation { seed: request.seed + u64::from(index), count: 1, ..request.clone() };
+        let mut json = serde_json::to_value(&one).expect("a request is plain data");
+        if let Some(fields) = json.as_object_mut() {
+            fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+        }
+        Self { request: json.to_string(), parameters: parameters(&one, model_sha256) }
+    }
+
+    /// Keywords and texts, in the order in which they are written.
+    pub fn entries(&self) -> [(&'static str, &str); 2] {
+        [("parameters", &self.parameters), ("darkroom", &self.request)]
+    }
+}
+
+/// A text chunk: `tEXt` where the text is printable Latin-1 with line feeds, as that chunk demands, else `iTXt` (PNG third
+/// edition, 11.3.3), neither compressed.
+pub fn chunk(keyword: &str, text: &str) -> (ChunkType, Vec<u8>) {
+    let mut data = keyword.as_bytes().to_vec();
+    match text.chars().map(latin1).collect::<Option<Vec<u8>>>() {
+        Some(latin1) => {
+            data.push(0);
+            data.extend(latin1);
+            (tEXt, data)
+        }
+        None => {
+            // Keyword's end, not compressed, method 0, no language, no translated keyword.
+            data.extend([0, 0, 0, 0, 0]);
+            data.extend(text.as_bytes());
+            (iTXt, data)
+        }
+    }
+}
+
+fn latin1(char: char) -> Option<u8> {
+    u8::try_from(char).ok().filter(|byte| matches!(byte, b'\n' | 0x20..=0x7e | 0xa1..=0xff))
+}
+
+/// Prompt, negative prompt, and one last line of settings. Readers take the settings from the last line, so whatever lines
+/// a prompt holds, ours are the ones that count.
+fn parameters(one: &Generation, model_sha256: &str) -> String {
+    let mut text = one.prompt.clone();
+    if !one.negative_prompt.is_empty() {
+        text.push_str("\nNegative prompt: ");
+        text.push_str(&one.negative_prompt);
+    }
+    let settings: Vec<_> =
+        settings(one, model_sha256).into_iter().map(|(name, value)| format!("{name}: {}", quoted(&value))).collect();
+    format!("{text}\n{}", settings.join(", "))
+}
+
+fn settings(one: &Generation, model_sha256: &str) -> Vec<(&'static str, String)> {
+    let mut settings = Vec::new();
+    if let Some(steps) = one.steps {
+        settings.push(("Steps", steps.to_string()));
+    }
+    settings.push(("Sampler", their_name(&one.sampler)));
+    settings.push(("Schedule type", their_name(&one.schedule)));
+    if let Some(scale) = one.guidance.get("scale").and_then(Value::as_f64) {
+        settings.push(("CFG scale", scale.to_string()));
+    }
+    settings.push(("Seed", one.seed.to_string()));
+    settings.push(("Size", format!("{}x{}", one.width, one.height)));
+    settings.push(("Model hash", model_sha256.chars().take(10).collect()));
+    settings.push(("Model", one.model.clone()));
+    if one.clip_skip > 0 {
+        settings.push(("Clip skip", (one.clip_skip + 1).to_string()));
+    }
+    settings.push(("Version", concat!("darkroom ", env!("CARGO_PKG_VERSION")).to_owned()));
+    settings
+}
+
+fn their_name(chosen: &Value) -> String {
+    let ours = chosen.get("name").and_then(Value::as_str).unwrap_or_default();
+    THEIR_NAMES.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs).to_owned()
+}
+
+/// Values that would end early at a comma, a colon or a line's end are written as JSON strings.
+fn quoted(value: &str) -> String {
+    if value.contains([',', ':', '\n', '"']) { Value::from(value).to_string() } else { value.to_owned() }
+}
