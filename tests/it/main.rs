@@ -1,1 +1,6 @@
-fn main() {}
+//! The integration tests: one binary, so that LibTorch is linked once.
+
+mod events;
+mod pixels;
+mod store;
+mod support;
