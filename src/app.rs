@@ -1,7 +1,6 @@
 //! The running service: what its parts are, how it starts, and how it ends without losing anything.
 
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +18,7 @@ use crate::{
     config::Config,
     engine::{
         Engine, EngineParts,
-        events::{Event, EventId, Subscription},
+        events::{Event, EventId, Events, Subscription},
     },
     http::valid::Valid,
     job::{File, Format, Generation, Image, ImageState, Job, Kind, Progress, Status},
@@ -66,6 +65,7 @@ impl App {
             store: store.clone(),
             blobs: blobs.clone(),
             metrics: metrics.clone(),
+            events: Events::new(config.limits.event_bytes),
         };
         let engine = Engine::start(parts)?;
         sweep::spawn(store.clone(), blobs.clone(), Duration::from_secs(config.store.sweep_s));
@@ -150,7 +150,19 @@ impl App {
     /// # Errors
     /// The store.
     pub async fn cancel(&self, id: Uuid) -> store::Result<Found<Job>> {
-        self.engine.cancel(id, None).await
+        let taken = self.engine.cancel(id);
+        let canceled = self.store.cancel(id, None, taken.map(|(usage, _)| usage)).await?;
+        Ok(match canceled {
+            Found::Here((job, ended)) => {
+                self.engine.events().settle(&job);
+                if ended {
+                    self.metrics.jobs_total.with_label_values(&["generation", job.status.name()]).inc();
+                }
+                Found::Here(job)
+            }
+            Found::Gone => Found::Gone,
+            Found::Missing => Found::Missing,
+        })
     }
 
     /// Erases a job with its pictures and files, canceling it first.

@@ -35,7 +35,9 @@ impl Catalog {
             match read(&folder) {
                 Ok(card) => drop(cards.insert(card.id.clone(), Arc::new(card))),
                 Err(cause) if folder.ends_with(&models.default) => return Err(cause),
-                Err(cause) => tracing::warn!(folder = %folder.display(), cause = format!("{cause:#}"), "model left out"),
+                Err(cause) => {
+                    tracing::warn!(folder = %folder.display(), cause = format!("{cause:#}"), "model left out")
+                }
             }
         }
         let Some(default) = cards.get(models.default.as_str()).cloned() else {
@@ -84,7 +86,8 @@ fn folders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     }
     let entries = fs::read_dir(dir).with_context(|| dir.display().to_string())?;
-    let mut folders: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    let mut folders: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
     folders.sort();
     Ok(folders)
 }

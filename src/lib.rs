@@ -1,13 +1,19 @@
 //! darkroom: an HTTP image-generation service that batches single network evaluations of unlike requests.
 
+pub mod app;
 pub mod ask;
+pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod denoiser;
 pub mod engine;
 pub mod error;
 pub mod failpoint;
 pub mod guidance;
+pub mod http;
 pub mod job;
+pub mod limits;
+pub mod metrics;
 pub mod model;
 pub mod noise;
 pub mod pixels;
@@ -16,6 +22,8 @@ pub mod registry;
 pub mod sampler;
 pub mod schedule;
 pub mod store;
+pub mod task;
+pub mod telemetry;
 
 /// LibTorch takes and gives back large tensors at every operator; its C++ side shares this allocator.
 #[global_allocator]

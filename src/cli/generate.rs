@@ -106,7 +106,8 @@ impl Arguments {
 
 /// Shows progress on a terminal until the job has ended.
 async fn follow(app: &Arc<App>, id: Uuid) -> anyhow::Result<Job> {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} evaluations, {eta} left").expect("the template is valid");
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} evaluations, {eta} left").expect("the template is valid");
     let bar = ProgressBar::new(0).with_style(style);
     let Found::Here((_, mut events)) = app.listen(id, None).await? else { bail!("the job is gone") };
     while let Some(next) = events.next().await {
@@ -161,7 +162,8 @@ fn format(path: &Path) -> Result<Format, Misuse> {
 }
 
 fn size(text: &str) -> Result<(u32, u32), String> {
-    let sides = text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let sides =
+        text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     sides.ok_or_else(|| "write width and height in pixels, such as 64x64".into())
 }
 

@@ -66,7 +66,8 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>> {
     let (mut bytes, mut total) = (Vec::new(), 0_usize);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Problem::new(Code::InvalidRequest, format!("the body broke off: {error}")))?;
+        let chunk =
+            chunk.map_err(|error| Problem::new(Code::InvalidRequest, format!("the body broke off: {error}")))?;
         total += chunk.len();
         if total <= limit {
             bytes.extend_from_slice(&chunk);

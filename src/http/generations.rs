@@ -38,7 +38,11 @@ use crate::{
         (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
         (status = 200, description = "The finished job, for clients that wait", body = Job),
     ))]
-pub async fn create(State(app): State<Arc<App>>, headers: HeaderMap, body::Json(document): body::Json) -> Result<Response> {
+pub async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body::Json(document): body::Json,
+) -> Result<Response> {
     if app.draining() {
         return Err(Problem::draining());
     }

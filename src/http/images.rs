@@ -20,7 +20,7 @@ use crate::{
         error::{Problem, Result},
         jobs::parse_id,
     },
-    job::{Format, Image, ImageState},
+    job::{Format, Image, ImageState, Output},
     pixels,
 };
 
@@ -50,7 +50,8 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: 
         return Ok((StatusCode::NOT_MODIFIED, known).into_response());
     }
     let made = bytes(&app, image.id, "picture").await?;
-    let bytes = if format.content_type() == image.content_type { made } else { convert(made, format).await? };
+    let made_as = format_of(&image.content_type)?;
+    let bytes = if format == made_as { made } else { convert(made, made_as, format).await? };
     Ok((known, [(header::CONTENT_TYPE, text(format.content_type()))], Body::from(bytes)).into_response())
 }
 
@@ -60,7 +61,8 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: 
 /// 404 while it is not finished.
 pub fn ready<'a>(state: ImageState, sha256: Option<&'a str>, what: &str) -> Result<&'a str> {
     let sha256 = sha256.filter(|_| state == ImageState::Ready);
-    sha256.ok_or_else(|| Problem::new(Code::NotFound, format!("this {what} is pending: its job has not finished it yet")))
+    sha256
+        .ok_or_else(|| Problem::new(Code::NotFound, format!("this {what} is pending: its job has not finished it yet")))
 }
 
 /// The bytes of a finished thing.
@@ -96,7 +98,13 @@ fn negotiate(headers: &HeaderMap, image: &Image) -> Result<Format> {
     Ok(formats.into_iter().find(|format| format.content_type() == chosen).expect("the choice is one of the offers"))
 }
 
-async fn convert(bytes: Bytes, format: Format) -> Result<Bytes> {
-    let work = move || pixels::convert(&bytes, format, QUALITY);
-    spawn_blocking(work).await.map_err(Problem::internal)?.map_err(Problem::internal)
+async fn convert(bytes: Bytes, from: Format, to: Format) -> Result<Bytes> {
+    let output = Output { format: to, quality: QUALITY };
+    let work = move || pixels::transcode(&bytes, from, output);
+    Ok(spawn_blocking(work).await.map_err(Problem::internal)?.map_err(Problem::internal)?.into())
+}
+
+fn format_of(content_type: &str) -> Result<Format> {
+    let format = FORMATS.into_iter().find(|format| format.content_type() == content_type);
+    format.ok_or_else(|| Problem::internal(format!("a picture is stored as {content_type}")))
 }

@@ -118,7 +118,9 @@ fn narrow(filter: &mut Filter, key: &str, value: String) -> Result<(), Fault> {
         }
         _ => match key.strip_prefix("metadata.") {
             Some(name) => filter.metadata.push((name.to_owned(), value)),
-            None => return Err(fault(unknown("parameter", key, &["status", "kind", "limit", "cursor", "metadata.{key}"]))),
+            None => {
+                return Err(fault(unknown("parameter", key, &["status", "kind", "limit", "cursor", "metadata.{key}"])));
+            }
         },
     }
     Ok(())

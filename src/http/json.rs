@@ -147,7 +147,10 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(value.into())
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the range is checked, and f32's infinity is what is looked for")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the range is checked, and f32's infinity is what is looked for"
+    )]
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if !(value as f32).is_finite() {

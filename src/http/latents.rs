@@ -36,8 +36,8 @@ pub async fn store(app: &App, card: &Card, request: &GenerateRequest, given: &Va
     };
     let native = card.native();
     let (width, height) = (request.width.unwrap_or(native.0), request.height.unwrap_or(native.1));
-    if let Err(message) = pixels::latents::read(&bytes, card.latent_for(width, height)) {
-        return Ok(Err(Fault::new("/latents", message)));
+    if let Err(fault) = pixels::latents::read(&bytes, card.latent_for(width, height)) {
+        return Ok(Err(fault));
     }
     let key = app.blobs.put_input(bytes).await?;
     Ok(Ok(json!({ "blob": key })))

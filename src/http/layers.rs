@@ -12,11 +12,7 @@ use axum::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{
-    app::App,
-    error::Code,
-    http::error::Problem,
-};
+use crate::{app::App, error::Code, http::error::Problem};
 
 /// The header that carries a request's id both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,9 +68,11 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sane = |value: &&HeaderValue| {
         (1..=LONGEST_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
-        HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is visible ASCII")
-    })
+    headers
+        .get(REQUEST_ID)
+        .filter(sane)
+        .cloned()
+        .unwrap_or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is visible ASCII"))
 }
 
 /// Methods come from clients, labels from a closed list.

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+};
 
 use crate::{error::Fault, http::schema::Shape, job::Output};
 
@@ -65,7 +68,7 @@ pub struct GenerateRequest {
     #[schema(minimum = -10, maximum = 10, default = 0)]
     pub priority: i32,
     /// Up to 16 strings (keys of 64, values of 512 bytes), handed back.
-    #[schema(max_properties = 16)]
+    #[schema(schema_with = metadata)]
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -127,6 +130,13 @@ impl GenerateRequest {
             }
         }
     }
+}
+
+/// utoipa's attributes have no word for `maxProperties`.
+fn metadata() -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let about = "Up to 16 strings (keys of 64, values of 512 bytes), handed back.";
+    ObjectBuilder::new().additional_properties(Some(text)).max_properties(Some(16)).description(Some(about)).into()
 }
 
 /// The document without the top-level fields at fault.

@@ -1,6 +1,9 @@
 //! Checking a document against the schema that the API's own description shows: ranges stand there once.
 
-use jsonschema::{ValidationError, Validator, error::{TypeKind, ValidationErrorKind}};
+use jsonschema::{
+    ValidationError, Validator,
+    error::{TypeKind, ValidationErrorKind},
+};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 

@@ -167,7 +167,8 @@ impl Check<'_> {
     fn schedule(&mut self, given: Option<&Value>, sampler: &Value) -> Value {
         let default = Value::from(self.card.defaults.schedule.as_str());
         // A sampler that is at fault has no habit; the schedule is then only checked.
-        let sampler = find(sampler, SAMPLERS, |sampler: &Sampler| &sampler.entry).map_or(&SAMPLERS[0], |(sampler, _)| sampler);
+        let sampler =
+            find(sampler, SAMPLERS, |sampler: &Sampler| &sampler.entry).map_or(&SAMPLERS[0], |(sampler, _)| sampler);
         let chosen = schedule::canonical(given.unwrap_or(&default), &sampler.ends);
         self.keep("/schedule", chosen)
     }

@@ -45,7 +45,8 @@ impl Wishes {
 }
 
 fn wait(headers: &HeaderMap) -> Option<Duration> {
-    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let preferences =
+        headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let mut pairs = preferences.filter_map(|preference| preference.split(';').next()?.split_once('='));
     let (_, seconds) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
     let seconds: u64 = seconds.trim().trim_matches('"').parse().ok()?;

@@ -1,0 +1,54 @@
+//! What a forward costs by its rows, by measurement, and so how many rows it may have.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// A forward may cost this much more per row than the best count before it counts as past the knee.
+const KNEE: f64 = 1.1;
+/// How fast an old best is forgotten at each new measurement.
+const FADE: f64 = 1.02;
+
+/// Seconds of a forward by its number of rows, for one model, stage and shape.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    best: BTreeMap<usize, f64>,
+}
+
+impl Curve {
+    /// Notes a measured forward. The best time counts: whatever else the machine does only adds to it.
+    pub fn note(&mut self, rows: usize, time: Duration) {
+        let seconds = time.as_secs_f64();
+        self.best.entry(rows).and_modify(|best| *best = seconds.min(*best * FADE)).or_insert(seconds);
+    }
+
+    /// How many counts were measured.
+    pub fn counts(&self) -> usize {
+        self.best.len()
+    }
+
+    /// Whether that count was ever measured.
+    pub fn knows(&self, rows: usize) -> bool {
+        self.best.contains_key(&rows)
+    }
+
+    /// Seconds that a forward of `rows` takes: measured, between two measured counts, or in proportion to the greatest.
+    pub fn seconds(&self, rows: usize) -> f64 {
+        let below = self.best.range(..=rows).next_back();
+        let above = self.best.range(rows..).next();
+        match (below, above) {
+            (Some((low, a)), Some((high, b))) if high > low => a + (b - a) * (rows - low) as f64 / (high - low) as f64,
+            (Some((low, a)), _) => a * rows as f64 / *low as f64,
+            (None, Some((_, b))) => *b,
+            (None, None) => 0.0,
+        }
+    }
+
+    /// The most rows, `max` at most, whose forward fits `tick` and costs at most a tenth more per row than the best.
+    pub fn cap(&self, max: usize, tick: Duration) -> usize {
+        let per_row = |rows: usize| self.seconds(rows) / rows as f64;
+        let best = self.best.keys().map(|rows| per_row(*rows)).fold(f64::INFINITY, f64::min);
+        let fits = |rows: &usize| self.seconds(*rows) <= tick.as_secs_f64() && per_row(*rows) <= best * KNEE;
+        (1..=max).rev().find(fits).unwrap_or(1)
+    }
+}

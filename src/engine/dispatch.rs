@@ -1,0 +1,223 @@
+//! Claims jobs that fit and places their runs on devices; passes on what the threads report.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tch::Tensor;
+use tokio::sync::mpsc::UnboundedReceiver;
+use uuid::Uuid;
+
+use super::{
+    Engine, Running, Worker,
+    events::{Event, Preview},
+    hold, results,
+    slab::Counters,
+    thread::{Command, Report, Start},
+};
+use crate::{
+    error::{Code, Failure},
+    job::{ImageState, Job, JobError},
+    pixels,
+    store::{Claim, Found, Room},
+    task::Plan,
+};
+
+/// How often deadlines are looked at.
+const CLOCK: Duration = Duration::from_millis(250);
+
+/// Works until the process ends.
+pub async fn run(engine: Engine, mut reports: UnboundedReceiver<Report>) {
+    let mut clock = tokio::time::interval(CLOCK);
+    claim(&engine).await;
+    loop {
+        tokio::select! {
+            () = engine.0.wake.notified() => claim(&engine).await,
+            report = reports.recv() => match report {
+                Some(report) => hear(&engine, report).await,
+                None => return,
+            },
+            _ = clock.tick() => overdue(&engine).await,
+        }
+    }
+}
+
+async fn hear(engine: &Engine, report: Report) {
+    match report {
+        Report::Progress(job) => progress(engine, job),
+        Report::Preview { job, attempt, pictures, evaluations, latents } => {
+            preview(engine, (job, attempt), pictures, evaluations, latents);
+        }
+        Report::Ended { job, attempt, end } => {
+            if hold(&engine.0.running).get(&job).is_some_and(|running| running.attempt == attempt) {
+                tokio::spawn(results::finish(engine.clone(), job, attempt, end));
+            }
+        }
+        Report::Measured(measured, file) => drop(tokio::task::spawn_blocking(move || measured.keep(Some(&file)))),
+        Report::Dead(cause) => {
+            tracing::error!(cause, "the device is lost; its jobs are claimed again by the next process");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn progress(engine: &Engine, job: Uuid) {
+    let told = hold(&engine.0.running).get(&job).map(|running| (running.attempt, running.counters.progress()));
+    if let Some((attempt, progress)) = told {
+        engine.events().publish(job, attempt, Event::Progress(progress));
+    }
+}
+
+fn preview(engine: &Engine, (job, attempt): (Uuid, u32), pictures: Vec<u32>, evaluations: u64, latents: Tensor) {
+    let engine = engine.clone();
+    tokio::spawn(async move {
+        let Ok(Found::Here(found)) = engine.0.parts.store.job(job).await else { return };
+        let Ok(card) = engine.0.parts.catalog.get(Some(&found.request.model)).cloned() else { return };
+        let size = (found.request.width, found.request.height);
+        let draw = move || {
+            let shape = card.latent_for(size.0, size.1);
+            let rows = (0..latents.size()[0]).map(|row| Vec::<f32>::try_from(latents.get(row).reshape([-1])));
+            let drawn = rows.map(|row| pixels::preview(&row?, shape, card.preview.as_deref(), size));
+            drawn.collect::<Result<Vec<_>, Failure>>()
+        };
+        let Ok(Ok(drawn)) = tokio::task::spawn_blocking(draw).await else { return };
+        for (index, bytes) in pictures.into_iter().zip(drawn) {
+            let preview = Preview { index, evaluations, bytes: Bytes::from(bytes) };
+            engine.events().preview(job, attempt, preview);
+        }
+    });
+}
+
+/// Claims as long as something fits.
+async fn claim(engine: &Engine) {
+    while !engine.draining() && engine.ready() {
+        let Some((worker, room)) = room(engine) else { return };
+        let claimed = match engine.0.parts.store.claim(room).await {
+            Ok(claimed) => claimed,
+            Err(cause) => {
+                tracing::error!(%cause, "jobs could not be claimed");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        depth(engine).await;
+        if claimed.is_empty() {
+            return;
+        }
+        // Planned first and begun together, so that runs that wait together share their forwards from the start.
+        let mut starts = Vec::new();
+        for claim in claimed {
+            starts.extend(prepare(engine, worker, claim).await);
+        }
+        begin(engine, worker, starts);
+    }
+}
+
+/// The worker with the most free rows, and what may be claimed for it; `None` when all are full.
+fn room(engine: &Engine) -> Option<(usize, Room)> {
+    let (workers, running) = (hold(&engine.0.workers), hold(&engine.0.running));
+    if running.values().any(|running| running.alone) {
+        return None;
+    }
+    let free = |(at, worker): (usize, &Worker)| {
+        let cap = u32::try_from(worker.cap.load(Relaxed)).unwrap_or(u32::MAX).max(1);
+        let most = (cap / 2).max(1);
+        let own = running.values().filter(|running| running.worker == at);
+        let (jobs, rows) = own.fold((0, 0), |(jobs, rows), running| (jobs + 1, rows + running.rows.min(most)));
+        let rows = (2 * cap).saturating_sub(rows);
+        (at, Room { rows, cap: most, at_least: 2u32.saturating_sub(jobs), idle: running.is_empty() })
+    };
+    let best = workers.iter().enumerate().map(free).max_by_key(|(_, room)| (room.at_least, room.rows))?;
+    (best.1.rows > 0 || best.1.at_least > 0).then_some(best)
+}
+
+async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> {
+    let (job, attempt) = (claim.job.id, claim.job.attempt);
+    let queue_ms = since(claim.job.created_at);
+    engine.0.parts.metrics.queue_wait_seconds.observe(queue_ms as f64 / 1000.0);
+    let counters = Arc::new(Counters::default());
+    let (rows, alone, claimed) = (claim.rows, claim.alone, Instant::now());
+    let running = Running { attempt, worker, rows, counters: counters.clone(), claimed, queue_ms, alone };
+    hold(&engine.0.running).insert(job, running);
+    tracing::info!(%job, attempt, model = claim.job.request.model, rows, queue_ms, "started");
+    let info = hold(&engine.0.workers)[worker].infos.get(claim.job.request.model.as_str()).cloned();
+    if let Some(info) = &info
+        && let Err(cause) = engine.0.parts.store.engine(job, attempt, info).await
+    {
+        tracing::warn!(%job, %cause, "what computes the job was not noted");
+    }
+    let started = Job { engine: info, ..claim.job.clone() };
+    engine.events().publish(job, attempt, Event::Started(Box::new(started)));
+    match plan(engine, &claim.job, &counters).await {
+        Ok(plan) => Some(Start { job, attempt, plan, counters }),
+        Err(failure) => {
+            results::finish(engine.clone(), job, attempt, Err(failure)).await;
+            None
+        }
+    }
+}
+
+/// The plan of what is still missing of a job; its counters begin at what an earlier attempt made.
+async fn plan(engine: &Engine, job: &Job, counters: &Counters) -> Result<Plan, Failure> {
+    let parts = &engine.0.parts;
+    let card = parts.catalog.get(Some(&job.request.model)).map_err(Failure::Internal)?.clone();
+    let images = job.images.iter().map(|image| (image.index, image.state));
+    let results = images.chain(job.files.iter().map(|file| (file.index, file.state)));
+    let missing: Vec<u32> =
+        results.filter(|(_, state)| *state == ImageState::Pending).map(|(index, _)| index).collect();
+    let made = u64::from(job.request.count) - missing.len() as u64;
+    let shape = card.latent_for(job.request.width, job.request.height);
+    let latents = match &job.request.latents {
+        Some(given) => Some(results::latents(&parts.blobs, given, shape).await?),
+        None => None,
+    };
+    let plan = Plan::new(card, job.request.clone(), missing)?.with_latents(latents);
+    counters.evaluations.store(plan.evaluations() * made, Relaxed);
+    counters.of.store(plan.evaluations() * u64::from(job.request.count), Relaxed);
+    Ok(plan)
+}
+
+fn begin(engine: &Engine, worker: usize, starts: Vec<Start>) {
+    let workers = hold(&engine.0.workers);
+    let running = hold(&engine.0.running);
+    for start in starts {
+        // One that was canceled meanwhile is no longer there.
+        if running.contains_key(&start.job) {
+            let _ = workers[worker].commands.send(Command::Start(Box::new(start)));
+        }
+    }
+}
+
+async fn depth(engine: &Engine) {
+    let parts = &engine.0.parts;
+    for card in parts.catalog.iter() {
+        parts.metrics.queue_depth.with_label_values(&[&*card.id]).set(0);
+    }
+    for (model, jobs) in parts.store.depth().await.unwrap_or_default() {
+        parts.metrics.queue_depth.with_label_values(&[&model]).set(i64::try_from(jobs).unwrap_or(i64::MAX));
+    }
+}
+
+/// Ends the jobs whose `Cancel-After` is over.
+async fn overdue(engine: &Engine) {
+    let overdue = engine.0.parts.store.overdue(Timestamp::now()).await.unwrap_or_default();
+    for id in overdue {
+        let error = JobError {
+            code: Code::Deadline,
+            title: "Deadline".into(),
+            detail: "The job had not finished when its Cancel-After was over.".into(),
+        };
+        let usage = engine.cancel(id).map(|(usage, _)| usage);
+        if let Ok(Found::Here((job, true))) = engine.0.parts.store.cancel(id, Some(error), usage).await {
+            results::tell_end(engine, &job);
+        }
+    }
+}
+
+/// Milliseconds since a time.
+pub fn since(time: Timestamp) -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond() - time.as_millisecond()).unwrap_or(0)
+}

@@ -1,0 +1,125 @@
+//! What a run leaves: pictures are encoded off the engine thread, stored, told, and then the job's end is.
+
+use bytes::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Engine, events::Event, hold};
+use crate::{
+    error::{Code, Failure, Result},
+    failpoint,
+    job::{Format, Job, JobError, Status},
+    model::Card,
+    pixels::{self, metadata::PictureText},
+    store::{
+        Found, Outcome, Stored,
+        blobs::{Blobs, sha256},
+    },
+    task::{Made, Product},
+};
+
+/// Stores what a run made, each picture as blob, then row, then event, and ends its job.
+pub async fn finish(engine: Engine, id: Uuid, attempt: u32, end: Result<Vec<Product>>) {
+    let end = match end {
+        Ok(products) => store_all(&engine, id, attempt, products).await,
+        Err(failure) => Err(failure),
+    };
+    let Some((usage, progress)) = hold(&engine.0.running)
+        .get(&id)
+        .filter(|running| running.attempt == attempt)
+        .map(|running| (running.usage(), running.counters.progress()))
+    else {
+        return;
+    };
+    let (status, error) = match end {
+        Ok(()) => (Status::Succeeded, None),
+        Err(failure) => (Status::Failed, Some(explained(&failure))),
+    };
+    let outcome = Outcome { status, error, usage, progress };
+    match engine.0.parts.store.finish(id, attempt, &outcome).await {
+        Ok(Some(job)) => tell_end(&engine, &job),
+        // A cancel or the store was quicker.
+        Ok(None) => {}
+        Err(cause) => {
+            tracing::error!(job = %id, %cause, "the end of a job was not stored; the next start runs it again")
+        }
+    }
+    engine.remove(id);
+    engine.wake();
+}
+
+/// Tells listeners, metrics and the log that a job has ended.
+pub fn tell_end(engine: &Engine, job: &Job) {
+    let metrics = &engine.0.parts.metrics;
+    metrics.jobs_total.with_label_values(&["generation", job.status.name()]).inc();
+    let (evaluations, rows, run_ms) =
+        job.usage.map_or((0, 0, 0), |usage| (usage.evaluations, usage.rows, usage.run_ms));
+    metrics.job_duration_seconds.with_label_values(&["generation"]).observe(run_ms as f64 / 1000.0);
+    let error = job.error.as_ref().map(|error| error.detail.as_str());
+    tracing::info!(job = %job.id, status = job.status.name(), evaluations, rows, run_ms, error, "ended");
+    engine.events().publish(job.id, job.attempt, Event::Ended(Box::new(job.clone())));
+}
+
+fn explained(failure: &Failure) -> JobError {
+    let title = match failure.code() {
+        Code::NotFinite => "Not finite",
+        Code::OutOfMemory => "Out of memory",
+        _ => "Internal error",
+    };
+    JobError { code: failure.code(), title: title.into(), detail: failure.to_string() }
+}
+
+async fn store_all(engine: &Engine, id: Uuid, attempt: u32, products: Vec<Product>) -> Result<()> {
+    let Ok(Found::Here(job)) = engine.0.parts.store.job(id).await else { return Ok(()) };
+    let card = engine.0.parts.catalog.get(Some(&job.request.model)).map_err(Failure::Internal)?.clone();
+    for product in products {
+        let result = job.images.iter().map(|image| (image.index, image.id));
+        let result = result.chain(job.files.iter().map(|file| (file.index, file.id)));
+        let Some((_, blob)) = result.into_iter().find(|(index, _)| *index == product.index) else { continue };
+        let bytes = encoded(&job, &card, product).await?;
+        let stored = Stored { id: blob, size_bytes: bytes.len() as u64, sha256: sha256(&bytes) };
+        engine.0.parts.blobs.put(&blob.to_string(), bytes).await.map_err(internal)?;
+        failpoint::hit("after_blob");
+        note(engine, (id, attempt), &job, &stored).await?;
+    }
+    Ok(())
+}
+
+async fn note(engine: &Engine, (id, attempt): (Uuid, u32), job: &Job, stored: &Stored) -> Result<()> {
+    let store = &engine.0.parts.store;
+    if job.files.iter().any(|file| file.id == stored.id) {
+        store.file(id, attempt, stored).await.map_err(internal)?;
+    } else if let Some(image) = store.image(id, attempt, stored).await.map_err(internal)? {
+        engine.events().publish(id, attempt, Event::Image(image));
+    }
+    Ok(())
+}
+
+async fn encoded(job: &Job, card: &Card, product: Product) -> Result<Bytes> {
+    let request = job.request.clone();
+    let text = PictureText::of(&request, product.index, &card.sha256);
+    let shape = card.latent_for(request.width, request.height);
+    let encode = move || match product.made {
+        Made::Picture(rgb) => {
+            let text = (request.output.format == Format::Png).then_some(&text);
+            pixels::encode(&rgb, request.width, request.height, request.output, text)
+        }
+        Made::Latents(values) => pixels::latents::write(&values, shape),
+    };
+    tokio::task::spawn_blocking(encode).await.map_err(internal)?.map(Bytes::from)
+}
+
+/// The initial noise `[C, h, w]` that a request names.
+///
+/// # Errors
+/// A blob that is no longer there, or does not fit.
+pub async fn latents(blobs: &Blobs, given: &Value, shape: [i64; 3]) -> Result<Vec<f32>> {
+    let name = given["blob"].as_str().unwrap_or_default();
+    let bytes = blobs.get_input(name).await.map_err(internal)?;
+    let bytes = bytes.ok_or_else(|| Failure::Internal(format!("the latents {name} are no longer stored")))?;
+    Ok(pixels::latents::read(&bytes, shape)?)
+}
+
+fn internal(cause: impl std::fmt::Display) -> Failure {
+    Failure::Internal(cause.to_string())
+}

@@ -1,0 +1,165 @@
+//! The runs of one thread: futures that are polled when they are new or their question is answered.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_util::{future::LocalBoxFuture, task::noop_waker_ref};
+use tch::Tensor;
+use uuid::Uuid;
+
+use super::failure::caught;
+use crate::{
+    ask::{Answer, Ask, Conditioning, Letter, Net, concat},
+    error::Result,
+    job::Progress,
+    task::Product,
+};
+
+/// How far a run is, readable from any thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Network calls for each picture, summed over the pictures.
+    pub evaluations: AtomicU64,
+    /// Rows of those calls.
+    pub rows: AtomicU64,
+    /// How many evaluations there will be; 0 where nobody knows.
+    pub of: AtomicU64,
+}
+
+impl Counters {
+    /// The same as clients see it.
+    pub fn progress(&self) -> Progress {
+        let of = self.of.load(Relaxed);
+        Progress { evaluations: self.evaluations.load(Relaxed), of: (of > 0).then_some(of) }
+    }
+}
+
+/// One run.
+pub struct Slot {
+    /// Whose it is.
+    pub job: Uuid,
+    /// The attempt it belongs to.
+    pub attempt: u32,
+    /// Its mailbox.
+    pub net: Net,
+    /// Itself.
+    pub future: LocalBoxFuture<'static, Result<Vec<Product>>>,
+    /// Questions that are not answered in full.
+    pub waiting: Vec<Waiting>,
+    /// How far it is.
+    pub counters: Arc<Counters>,
+    /// Its evaluations by model and sampler.
+    pub metric: prometheus::IntCounter,
+    /// -10..10
+    pub priority: i32,
+    /// When it is due for a preview.
+    pub previews: Previews,
+    /// Forwards with rows of it whose finiteness is not known yet.
+    pub unchecked: usize,
+    /// Its end, once it came.
+    pub end: Option<Result<Vec<Product>>>,
+    /// Whether to poll it.
+    pub ready: bool,
+}
+
+/// A question with the rows of the answer so far.
+pub struct Waiting {
+    /// Under which the reply is awaited.
+    pub ticket: u64,
+    /// The question.
+    pub ask: Ask,
+    /// Rows served.
+    pub served: usize,
+    /// When it came, among all.
+    pub order: u64,
+    /// When it came, or was served last.
+    pub since: Instant,
+    answers: Vec<Answer>,
+}
+
+/// Which estimates of a run are shown.
+#[derive(Debug, Default)]
+pub struct Previews {
+    /// Evaluations of each picture between two previews; 0: none.
+    pub every: u64,
+    /// Indices of the pictures of the run.
+    pub pictures: Vec<u32>,
+    shown: u64,
+}
+
+impl Previews {
+    /// Previews of these pictures.
+    pub fn new(every: u32, pictures: Vec<u32>) -> Self {
+        Self { every: u64::from(every), pictures, shown: 0 }
+    }
+
+    /// Whether one is due after so many evaluations of the run.
+    pub fn due(&mut self, evaluations: u64) -> bool {
+        let each = evaluations / self.pictures.len().max(1) as u64;
+        let due = self.every > 0 && each / self.every > self.shown;
+        if due {
+            self.shown = each / self.every;
+        }
+        due
+    }
+}
+
+impl Waiting {
+    /// A question that came just now.
+    pub fn new(ticket: u64, ask: Ask, order: u64) -> Self {
+        Self { ticket, ask, served: 0, order, since: Instant::now(), answers: Vec::new() }
+    }
+
+    /// Rows that still wait.
+    pub fn left(&self) -> usize {
+        self.ask.rows() - self.served
+    }
+
+    /// Adds the answer to the next `rows` rows; the whole answer once it is complete.
+    pub fn receive(&mut self, rows: usize, answer: Answer) -> Option<Answer> {
+        self.served += rows;
+        self.since = Instant::now();
+        self.answers.push(answer);
+        (self.left() == 0).then(|| joined(std::mem::take(&mut self.answers)))
+    }
+}
+
+fn joined(mut answers: Vec<Answer>) -> Answer {
+    if answers.len() == 1 {
+        return answers.remove(0);
+    }
+    let outputs: Vec<&Tensor> = answers.iter().map(|answer| &answer.output).collect();
+    let taps: Vec<&Conditioning> = answers.iter().map(|answer| &answer.taps).collect();
+    Answer { output: concat(&outputs), taps: Conditioning::concat(&taps) }
+}
+
+impl Slot {
+    /// Polls the run once, under a net that keeps a panic inside it, and takes the letters it wrote.
+    pub fn poll(&mut self) -> Vec<(u64, Letter)> {
+        self.ready = false;
+        let polled = caught(|| match self.future.as_mut().poll(&mut Context::from_waker(noop_waker_ref())) {
+            Poll::Ready(end) => end.map(Some),
+            Poll::Pending => Ok(None),
+        });
+        match polled {
+            Ok(None) => self.net.take(),
+            Ok(Some(products)) => self.end_with(Ok(products)),
+            Err(failure) => self.end_with(Err(failure)),
+        }
+    }
+
+    /// Ends the run; the first end stands, except that a failure overrules a success not yet told.
+    pub fn end_with(&mut self, end: Result<Vec<Product>>) -> Vec<(u64, Letter)> {
+        self.waiting.clear();
+        if end.is_err() || self.end.is_none() {
+            self.end = Some(end);
+        }
+        Vec::new()
+    }
+}

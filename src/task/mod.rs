@@ -1,0 +1,25 @@
+//! Tasks: a whole job as one async function, from the valid request to pixels.
+
+mod generate;
+mod plan;
+
+pub use generate::generate;
+pub use plan::Plan;
+
+/// One finished result of a run, on the processor.
+#[derive(Debug)]
+pub struct Product {
+    /// Which picture of the job.
+    pub index: u32,
+    /// What it is.
+    pub made: Made,
+}
+
+/// The bytes of a result.
+#[derive(Debug)]
+pub enum Made {
+    /// RGB, eight bits, row by row.
+    Picture(Vec<u8>),
+    /// Latents `[C, h, w]` as the sampler ended them.
+    Latents(Vec<f32>),
+}
