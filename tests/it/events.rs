@@ -134,7 +134,7 @@ fn progress_is_thinned_but_its_last_word_is_kept() {
 #[test]
 fn the_ring_is_bounded_and_says_what_it_forgot() {
     let (events, job) = (Events::new(2000), job());
-    events.publish(job.id, 1, progress(0));
+    events.publish(job.id, 1, Event::Started(Box::new(job.clone())));
     let mut slow = events.subscribe(job.id, None);
     for evaluations in 1..=1000 {
         events.publish(job.id, 1, progress(evaluations));
