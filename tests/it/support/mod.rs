@@ -1,3 +1,4 @@
-//! What several topics need.
+//! What several topics share.
 
 pub mod app;
+pub mod exact;

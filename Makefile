@@ -1,0 +1,57 @@
+# `make` alone lists the targets. MODEL and DEVICE choose what `make serve` serves and where it runs.
+
+MODEL ?= $(or $(DARKROOM__MODELS__DEFAULT),emoji64)
+DEVICE ?= cpu
+PYTHON ?= python3
+CARGO ?= cargo
+
+# The CUDA flavour lies under a name of its own, so that cargo sees a change of flavour and links anew.
+ifeq ($(DEVICE),cuda)
+  WITH_LIBTORCH := LIBTORCH="$${LIBTORCH:-$(CURDIR)/.libtorch-cuda}"
+  SERVE_ENV := DARKROOM__ENGINE__DEVICES='["cuda:0"]'
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help serve build test check fmt fmt-check lint doc deny openapi openapi-check bench libtorch
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  MODEL=emoji64|gaussian and DEVICE=cpu|cuda apply to serve; DEVICE also to build, test, bench, lint, doc."
+
+serve: build ## set everything up and serve on port 8080 (MODEL=..., DEVICE=...)
+	DARKROOM__MODELS__DEFAULT=$(MODEL) $(SERVE_ENV) target/release/darkroom serve
+
+build: libtorch ## target/release/darkroom
+	$(WITH_LIBTORCH) $(CARGO) build --release
+
+test: libtorch ## every test, with all they need
+	$(WITH_LIBTORCH) $(CARGO) test --release
+
+check: test fmt-check lint doc deny openapi-check ## all that must hold before a change is merged
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+fmt-check:
+	$(CARGO) fmt --check
+
+lint: libtorch ## clippy, warnings denied
+	$(WITH_LIBTORCH) $(CARGO) clippy --release --all-targets -- -D warnings
+
+doc: libtorch ## the documentation of the library, warnings denied
+	$(WITH_LIBTORCH) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+
+deny: ## licences, sources and bans of the dependencies
+	"$$($(PYTHON) scripts/cargo_deny.py)" --log-level warn check bans licenses sources
+
+openapi: build ## write openapi.yaml anew
+	target/release/darkroom openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+openapi-check: build
+	@target/release/darkroom openapi | diff -u openapi.yaml - || { echo "openapi.yaml is stale: run make openapi"; exit 1; }
+
+bench: libtorch ## the benchmarks of benches/
+	$(WITH_LIBTORCH) $(CARGO) bench --profile release
+
+libtorch: ## fetch LibTorch once per user (LIBTORCH=... in the environment wins)
+	@$(PYTHON) scripts/libtorch.py --device $(DEVICE)
