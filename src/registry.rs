@@ -122,7 +122,7 @@ pub fn unknown(what: &str, given: &str, known: &[&str]) -> String {
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| format!("; did you mean `{name}`?"))
-        .unwrap_or_default();
+        .unwrap_or_else(|| ".".into());
     format!("unknown {what} `{given}`{near} Known: {}", known.join(", "))
 }
 

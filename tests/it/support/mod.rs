@@ -1,4 +1,5 @@
 //! What several topics share.
 
+pub mod app;
 pub mod exact;
 pub mod jobs;
