@@ -2,7 +2,9 @@
 
 mod batching;
 mod house;
+mod parity_networks;
 mod processes;
 mod registry;
 mod solvers;
 mod support;
+mod tokenizer;
