@@ -1,7 +1,10 @@
 //! The integration tests: one binary, so that LibTorch is linked once.
 
+mod batching;
 mod crash;
 mod house;
 mod process;
+mod processes;
 mod registry;
+mod solvers;
 mod support;

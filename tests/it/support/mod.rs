@@ -1,3 +1,4 @@
-//! What several topics need.
+//! What several topics share.
 
+pub mod exact;
 pub mod server;
