@@ -93,30 +93,31 @@ async fn concurrent_clients_get_what_each_would_get_alone() {
     }
 }
 
-/// C58: 2000 jobs, refusals and cancels leave nothing behind in memory.
+/// C58: jobs, refusals and cancels leave nothing behind in memory, whatever came along with them.
 #[tokio::test]
 async fn memory_does_not_grow_with_the_history() {
-    let home = Home::new().with("models__gaussian__shape", "[1, 64, 64]");
+    let home = Home::new().with("models__gaussian__shape", "[1, 16, 16]").with("engine__threads", "1");
     let server = home.start();
-    let round = async |from: u64, to: u64| {
-        for start in (from..to).step_by(25) {
-            let jobs =
-                (start..start + 25).map(|seed| server.make(json!({"label": seed % 4, "seed": seed, "steps": 1})));
+    let wish = |seed: u64| json!({"label": seed % 4, "seed": seed, "steps": 1, "metadata": {"k": "v".repeat(400)}});
+    let rounds = async |rounds: std::ops::Range<u64>| {
+        for round in rounds {
+            let jobs = (0..25).map(|k| server.make(wish(25 * round + k)));
             futures_util::future::join_all(jobs).await;
-            let refused = server.post("/v1/generations", &json!({"latents": "A".repeat(40_000)})).send().await.unwrap();
+            let refused =
+                server.post("/v1/generations", &json!({"latents": "A".repeat(2_000_000)})).send().await.unwrap();
             assert_eq!(refused.status(), 422);
             let id = server.submit(json!({"steps": 1000, "count": 16})).await;
             let canceled = server.post(&format!("/v1/jobs/{id}/cancel"), &json!({})).send().await.unwrap();
             assert_eq!(canceled.json::<Value>().await.unwrap()["status"], "canceled");
         }
     };
-    round(0, 500).await;
+    rounds(0..20).await;
     let early = server.resident();
-    round(500, 2000).await;
+    rounds(20..60).await;
     let late = server.resident();
-    assert!(late < early + early / 10, "{early} bytes after 500 jobs, {late} after 2000");
-    let list = server.json("/v1/jobs?limit=1&status=succeeded").await;
-    assert_eq!(list["data"][0]["status"], "succeeded", "{list}");
+    assert!(late < early + early / 10, "{early} bytes after 500 jobs, {late} after 1500");
+    let list = server.json("/v1/jobs?limit=200&status=succeeded").await;
+    assert_eq!(list["data"].as_array().unwrap().len(), 200);
 }
 
 #[test]
