@@ -216,11 +216,11 @@ impl Thread {
             if reads.is_empty() {
                 return;
             }
-            self.read(reads);
+            self.read(&reads);
         }
     }
 
-    fn read(&mut self, reads: Vec<(u64, u64, Tensor)>) {
+    fn read(&mut self, reads: &[(u64, u64, Tensor)]) {
         let tensors: Vec<&Tensor> = reads.iter().map(|(_, _, tensor)| tensor).collect();
         let copies = super::failure::caught(|| Ok(brought(&tensors)));
         for (at, (number, ticket, _)) in reads.iter().enumerate() {
@@ -484,7 +484,7 @@ fn parted(answer: &Answer, pieces: &[Piece]) -> Vec<Answer> {
 
 /// For each row whether all of it is finite, `[n]`: the greatest magnitude of a row is, exactly then.
 fn finite(output: &Tensor) -> Tensor {
-    output.detach().view([output.size()[0], -1]).abs().amax([1i64].as_slice(), false).isfinite()
+    output.detach().reshape([output.size()[0], -1]).abs().amax([1i64].as_slice(), false).isfinite()
 }
 
 /// The tensors on the processor, in one copy where there are several small ones of one type.

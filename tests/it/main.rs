@@ -3,8 +3,10 @@
 mod batching;
 mod crash;
 mod house;
+mod parity_networks;
 mod process;
 mod processes;
 mod registry;
 mod solvers;
 mod support;
+mod tokenizer;
