@@ -41,7 +41,7 @@ impl Catalog {
                 Ok(card) => drop(cards.insert(card.id.clone(), Arc::new(card))),
                 Err(cause) if folder.ends_with(&models.default) => return Err(cause),
                 Err(cause) => {
-                    tracing::warn!(folder = %folder.display(), cause = format!("{cause:#}"), "model left out")
+                    tracing::warn!(folder = %folder.display(), cause = format!("{cause:#}"), "model left out");
                 }
             }
         }

@@ -84,6 +84,7 @@ pub fn spawn(engine: Engine, devices: Vec<Device>) {
     let load = move || {
         if let Err(cause) = load(&engine, &devices, &reports) {
             tracing::error!(cause = format!("{cause:#}"), "the engine could not start");
+            #[expect(clippy::exit, reason = "without a model there is nothing to serve")]
             std::process::exit(1);
         }
         runtime.spawn(dispatch::run(engine, incoming));

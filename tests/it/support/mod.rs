@@ -3,3 +3,4 @@
 pub mod app;
 pub mod exact;
 pub mod jobs;
+pub mod server;
