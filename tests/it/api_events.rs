@@ -84,7 +84,9 @@ async fn a_stream_that_was_cut_goes_on_where_it_ended() {
     }
     // Nothing comes after the end.
     let last = all.last().unwrap().id.as_deref();
-    assert!(app.events(id(&job), last).await.iter().all(|event| ["snapshot", "succeeded"].contains(&event.event.as_str())));
+    assert!(
+        app.events(id(&job), last).await.iter().all(|event| ["snapshot", "succeeded"].contains(&event.event.as_str()))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +119,8 @@ async fn events_are_not_held_back() {
     let app = TestApp::start().await;
     let job = app.submit(&json!({"count": 16, "steps": 1000, "sampler": "ddim", "guidance": 3, "label": 1})).await;
     let began = Instant::now();
-    let request = app.request(Method::GET, &format!("/v1/jobs/{}/events", id(&job))).header("accept-encoding", "gzip, br");
+    let request =
+        app.request(Method::GET, &format!("/v1/jobs/{}/events", id(&job))).header("accept-encoding", "gzip, br");
     let mut response = request.send().await.unwrap();
     let first = response.chunk().await.unwrap().unwrap();
     assert!(began.elapsed() < Duration::from_secs(1) && first.starts_with(b"id: ") || first.starts_with(b"event: "));

@@ -30,7 +30,8 @@ fn id(job: &Value) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_job_in_full() {
     let app = TestApp::start().await;
-    let answer = app.post("/v1/generations", &json!({"seed": 3, "steps": 4, "label": 1, "metadata": {"who": "me"}})).await;
+    let answer =
+        app.post("/v1/generations", &json!({"seed": 3, "steps": 4, "label": 1, "metadata": {"who": "me"}})).await;
     let job = answer.json();
     assert_eq!((answer.status, answer.header("location")), (202, format!("/v1/jobs/{}", id(&job)).as_str()));
     assert_eq!(answer.header("preference-applied"), "");
