@@ -8,6 +8,7 @@ mod api_jobs;
 mod api_requests;
 mod batching;
 mod cli;
+mod company;
 mod crash;
 mod events;
 mod house;
