@@ -12,6 +12,7 @@ mod crash;
 mod events;
 mod house;
 mod parity_networks;
+mod parity_pictures;
 mod pixels;
 mod processes;
 mod program;
