@@ -14,6 +14,7 @@ mod events;
 mod folders;
 mod house;
 mod parity_networks;
+mod parity_pictures;
 mod pixels;
 mod processes;
 mod program;
