@@ -14,9 +14,10 @@ use uuid::Uuid;
 use super::{
     Engine, Running, Worker,
     events::{Event, Preview},
-    hold, results,
+    hold,
+    message::{Command, Report, Start},
+    results,
     slab::Counters,
-    thread::{Command, Report, Start},
 };
 use crate::{
     error::{Code, Failure},

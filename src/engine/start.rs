@@ -18,7 +18,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::{
     Engine, Worker, dispatch, hold,
     host::{Host, Measured},
-    thread::{Report, Slots, Thread, name},
+    message::Report,
+    thread::{Slots, Thread, name},
 };
 use crate::{
     config::{self, Precision},

@@ -6,13 +6,23 @@
     reason = "a test that panics has failed, and tests build values to give them away"
 )]
 
+mod api_catalog;
+mod api_errors;
+mod api_events;
+mod api_images;
+mod api_jobs;
+mod api_requests;
 mod batching;
+mod cli;
 mod crash;
+mod events;
 mod house;
 mod parity_networks;
+mod pixels;
 mod processes;
 mod program;
 mod registry;
 mod solvers;
+mod store;
 mod support;
 mod tokenizer;

@@ -1,0 +1,93 @@
+//! Jobs as the server would make them, without a server.
+
+use std::collections::BTreeMap;
+
+use darkroom::{
+    job::{File, Format, Generation, Image, ImageState, Job, Kind, Output, Progress, Status},
+    store::NewJob,
+};
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+/// A generation of `count` pictures.
+pub fn generation(prompt: &str, count: u32) -> Generation {
+    Generation {
+        model: "gaussian".into(),
+        label: None,
+        prompt: prompt.into(),
+        negative_prompt: String::new(),
+        count,
+        seed: 7,
+        width: 64,
+        height: 64,
+        clip_skip: 0,
+        prompt_syntax: "plain".into(),
+        steps: Some(4),
+        sampler: json!({"name": "ddim", "eta": 0.0}),
+        schedule: json!({"name": "trailing"}),
+        guidance: json!({"name": "cfg", "scale": 7.5}),
+        latents: None,
+        output: Output::default(),
+        preview_every: 0,
+        priority: 0,
+        metadata: BTreeMap::new(),
+    }
+}
+
+/// A queued job with that request and one row for each picture.
+pub fn new_job(request: Generation) -> NewJob {
+    let safetensors = request.output.format == Format::Safetensors;
+    let indices = || 0..request.count;
+    let job = Job {
+        id: Uuid::now_v7(),
+        kind: Kind::Generation,
+        status: Status::Queued,
+        created_at: Timestamp::now(),
+        started_at: None,
+        finished_at: None,
+        queue_position: None,
+        attempt: 0,
+        progress: Progress { evaluations: 0, of: Some(4) },
+        images: if safetensors { Vec::new() } else { indices().map(|index| image(&request, index)).collect() },
+        files: if safetensors { indices().map(|index| file(&request, index)).collect() } else { Vec::new() },
+        engine: None,
+        warnings: Vec::new(),
+        error: None,
+        usage: None,
+        metadata: request.metadata.clone(),
+        request,
+    };
+    NewJob { rows: job.request.count, job, deadline: None }
+}
+
+fn image(request: &Generation, index: u32) -> Image {
+    let id = Uuid::now_v7();
+    Image {
+        id,
+        index,
+        seed: request.seed + u64::from(index),
+        state: ImageState::Pending,
+        width: request.width,
+        height: request.height,
+        content_type: request.output.format.content_type().into(),
+        size_bytes: None,
+        sha256: None,
+        url: format!("/v1/images/{id}"),
+    }
+}
+
+fn file(request: &Generation, index: u32) -> File {
+    let id = Uuid::now_v7();
+    File {
+        id,
+        index,
+        seed: request.seed + u64::from(index),
+        kind: "latents".into(),
+        state: ImageState::Pending,
+        content_type: Format::Safetensors.content_type().into(),
+        size_bytes: None,
+        sha256: None,
+        url: format!("/v1/files/{id}"),
+    }
+}
