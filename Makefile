@@ -1,6 +1,6 @@
 # `make` alone lists the targets. MODEL and DEVICE choose what `make serve` serves and where it runs.
 
-MODEL ?= emoji64
+MODEL ?= $(or $(DARKROOM__MODELS__DEFAULT),emoji64)
 DEVICE ?= cpu
 PYTHON ?= python3
 CARGO ?= cargo

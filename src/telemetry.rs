@@ -1,6 +1,10 @@
 //! Logs: text for people or JSON for machines, through one subscriber.
 
-use std::{any::Any, panic};
+use std::{
+    any::Any,
+    io::{self, IsTerminal},
+    panic,
+};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -12,7 +16,7 @@ use crate::config::{Log, LogFormat};
 /// A filter that does not parse, or logging that was started before.
 pub fn start(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level)?;
-    let lines = fmt::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = fmt::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let started = match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),

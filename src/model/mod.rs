@@ -17,7 +17,15 @@ use crate::{
     process::Process,
 };
 
+pub mod format;
 pub mod gaussian;
+pub mod nn;
+pub mod sd;
+
+pub use format::{
+    tokenizer::{Tokenizer, Tokens},
+    weights::Weights,
+};
 
 /// The rows of one forward, already together on the model's device.
 #[derive(Debug)]
@@ -149,7 +157,7 @@ pub struct Family {
 }
 
 /// Every family that can be read from a folder.
-pub const FAMILIES: &[Family] = &[];
+pub const FAMILIES: &[Family] = &[sd::FAMILY];
 
 /// The family of the model in `dir`.
 ///
@@ -159,21 +167,4 @@ pub fn family(dir: &Path) -> Result<&'static Family> {
     FAMILIES.iter().find(|family| (family.knows)(dir)).ok_or_else(|| {
         Failure::Internal(format!("{}: no model of a known family (expected a diffusers folder)", dir.display()))
     })
-}
-pub struct Weights;
-#[derive(Debug)]
-pub struct Tokenizer;
-impl Weights {
-    pub fn share(&self) -> Self {
-        Self
-    }
-}
-pub struct Tokens {
-    pub ids: Vec<i64>,
-    pub dropped: usize,
-}
-impl Tokenizer {
-    pub fn encode(&self, _: &str) -> Tokens {
-        Tokens { ids: vec![], dropped: 0 }
-    }
 }

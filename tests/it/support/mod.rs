@@ -1,3 +1,5 @@
-//! What several topics need.
+//! What several topics share.
 
+pub mod exact;
 pub mod jobs;
+pub mod server;

@@ -1,0 +1,162 @@
+//! The blocks of a UNet: one for each resolution on the way down and on the way up, and one in the middle.
+
+use tch::Tensor;
+
+use super::{
+    embedding::Listeners,
+    layer::Norm,
+    resnet::{Downsample, Resnet, Upsample},
+    transformer::{Transformer, TransformerShape},
+};
+use crate::{error::Result, model::format::weights::Part};
+
+/// What a block is built from.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockShape {
+    /// Channels that leave it.
+    pub width: i64,
+    /// Residual blocks.
+    pub layers: i64,
+    /// Its transformers, where it has them.
+    pub cross: Option<TransformerShape>,
+    /// Its norms.
+    pub norm: Norm,
+    /// Padding of its halving.
+    pub padding: i64,
+    /// Whether the resolution changes behind it.
+    pub last: bool,
+}
+
+/// What every block is told beside its pixels.
+pub struct Told<'a> {
+    /// What each residual block adds, see [`super::embedding::TimeProjections`].
+    pub times: &'a [Tensor],
+    /// Text features `[n, l, context]`.
+    pub text: &'a Tensor,
+}
+
+/// Residual blocks, each with a transformer behind it where the block has them.
+#[derive(Debug)]
+struct Layer {
+    resnet: Resnet,
+    transformer: Option<Transformer>,
+}
+
+impl Layer {
+    fn new(part: &Part, i: i64, from: i64, shape: &BlockShape, listeners: &mut Listeners) -> Result<Self> {
+        let resnet = Resnet::new(&part.at("resnets").at(i), from, shape.width, shape.norm, Some(listeners))?;
+        let cross = shape.cross.map(|cross| Transformer::new(&part.at("attentions").at(i), shape.width, cross));
+        Ok(Self { resnet, transformer: cross.transpose()? })
+    }
+
+    fn forward(&self, x: &Tensor, told: &Told) -> Tensor {
+        let x = self.resnet.forward(x, told.times);
+        match &self.transformer {
+            Some(transformer) => transformer.forward(&x, told.text),
+            None => x,
+        }
+    }
+}
+
+/// `DownBlock2D` and `CrossAttnDownBlock2D`.
+#[derive(Debug)]
+pub struct Down {
+    layers: Vec<Layer>,
+    halve: Option<Downsample>,
+}
+
+impl Down {
+    /// From `from` channels.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn new(part: &Part, from: i64, shape: &BlockShape, listeners: &mut Listeners) -> Result<Self> {
+        let enters = |i| if i == 0 { from } else { shape.width };
+        let layers = (0..shape.layers).map(|i| Layer::new(part, i, enters(i), shape, listeners));
+        let layers = layers.collect::<Result<_>>()?;
+        let halve = || Downsample::new(&part.at("downsamplers.0"), shape.width, shape.padding);
+        Ok(Self { layers, halve: (!shape.last).then(halve).transpose()? })
+    }
+
+    /// Pushes what each layer and the halving give onto `skips`; the last of them goes on.
+    pub fn forward(&self, skips: &mut Vec<Tensor>, told: &Told) {
+        let newest =
+            |skips: &[Tensor]| skips.last().map(Tensor::shallow_clone).expect("the first convolution is there");
+        for layer in &self.layers {
+            let x = layer.forward(&newest(skips), told);
+            skips.push(x);
+        }
+        if let Some(halve) = &self.halve {
+            let x = halve.forward(&newest(skips));
+            skips.push(x);
+        }
+    }
+}
+
+/// `UNetMidBlock2DCrossAttn`.
+#[derive(Debug)]
+pub struct Middle {
+    first: Resnet,
+    transformer: Transformer,
+    second: Resnet,
+}
+
+impl Middle {
+    /// For `width` channels.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn new(
+        part: &Part,
+        width: i64,
+        norm: Norm,
+        cross: TransformerShape,
+        listeners: &mut Listeners,
+    ) -> Result<Self> {
+        Ok(Self {
+            first: Resnet::new(&part.at("resnets.0"), width, width, norm, Some(listeners))?,
+            transformer: Transformer::new(&part.at("attentions.0"), width, cross)?,
+            second: Resnet::new(&part.at("resnets.1"), width, width, norm, Some(listeners))?,
+        })
+    }
+
+    /// `[n, width, h, w]` to the same shape.
+    pub fn forward(&self, x: &Tensor, told: &Told) -> Tensor {
+        let x = self.transformer.forward(&self.first.forward(x, told.times), told.text);
+        self.second.forward(&x, told.times)
+    }
+}
+
+/// `UpBlock2D` and `CrossAttnUpBlock2D`.
+#[derive(Debug)]
+pub struct Up {
+    layers: Vec<Layer>,
+    double: Option<Upsample>,
+}
+
+impl Up {
+    /// From `from` channels; `skips` are those of the layers on the way down, in the order in which they are taken.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn new(part: &Part, from: i64, skips: &[i64], shape: &BlockShape, listeners: &mut Listeners) -> Result<Self> {
+        let enters = |i| if i == 0 { from } else { shape.width };
+        let layers = (0..shape.layers).zip(skips);
+        let layers = layers.map(|(i, skip)| Layer::new(part, i, enters(i) + skip, shape, listeners));
+        let layers = layers.collect::<Result<_>>()?;
+        let double = || Upsample::new(&part.at("upsamplers.0"), shape.width);
+        Ok(Self { layers, double: (!shape.last).then(double).transpose()? })
+    }
+
+    /// Takes one of `skips` for each layer.
+    pub fn forward(&self, mut x: Tensor, skips: &mut Vec<Tensor>, told: &Told) -> Tensor {
+        for layer in &self.layers {
+            let skip = skips.pop().expect("one skip for each layer");
+            x = layer.forward(&Tensor::cat(&[x, skip], 1), told);
+        }
+        match &self.double {
+            Some(double) => double.forward(&x),
+            None => x,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The layers that everything is made of.
+
+use tch::Tensor;
+
+use crate::{error::Result, model::format::weights::Part};
+
+/// A linear map of the last dimension.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// From `{weight: [to, from], bias: [to]}`.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn new(part: &Part, from: i64, to: i64) -> Result<Self> {
+        Ok(Self::of(part.tensor("weight", &[to, from])?, Some(part.tensor("bias", &[to])?)))
+    }
+
+    /// Several maps of the same input as one, `names` below each other: `[sum of to, from]`.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn stacked(part: &Part, names: &[(String, i64)], from: i64, bias: bool) -> Result<Self> {
+        let rows = |(name, to): &(String, i64)| (format!("{name}.weight"), vec![*to, from]);
+        let ends = |(name, to): &(String, i64)| (format!("{name}.bias"), vec![*to]);
+        let weight = part.stacked(&names.iter().map(rows).collect::<Vec<_>>())?;
+        let bias = if bias { Some(part.stacked(&names.iter().map(ends).collect::<Vec<_>>())?) } else { None };
+        Ok(Self::of(weight, bias))
+    }
+
+    /// From tensors: `weight: [to, from]`.
+    pub fn of(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
+    }
+
+    /// `[.., from]` to `[.., to]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// A two-dimensional convolution.
+#[derive(Debug)]
+pub struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv {
+    /// From `{weight: [to, from, side, side], bias: [to]}`; padded so that the size stays.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn new(part: &Part, from: i64, to: i64, side: i64) -> Result<Self> {
+        let weight = part.tensor("weight", &[to, from, side, side])?;
+        Ok(Self { weight, bias: part.tensor("bias", &[to])?, stride: 1, padding: (side - 1) / 2 })
+    }
+
+    /// The same with another stride and padding.
+    pub fn strided(self, stride: i64, padding: i64) -> Self {
+        Self { stride, padding, ..self }
+    }
+
+    /// `[n, from, h, w]` to `[n, to, h', w']`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let pair = |side: i64| [side, side];
+        x.conv2d(&self.weight, Some(&self.bias), pair(self.stride), pair(self.padding), pair(1), 1)
+    }
+}
+
+/// How group norms are configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm {
+    /// Groups of channels.
+    pub groups: i64,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// Group normalisation (Wu and He 2018).
+#[derive(Debug)]
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    norm: Norm,
+}
+
+impl GroupNorm {
+    /// From `{weight: [channels], bias: [channels]}`.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn new(part: &Part, channels: i64, norm: Norm) -> Result<Self> {
+        Ok(Self { weight: part.tensor("weight", &[channels])?, bias: part.tensor("bias", &[channels])?, norm })
+    }
+
+    /// `[n, channels, ..]` to the same shape.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.group_norm(self.norm.groups, Some(&self.weight), Some(&self.bias), self.norm.eps, true)
+    }
+}
+
+/// Layer normalisation over the last dimension (Ba et al. 2016).
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// From `{weight: [width], bias: [width]}`.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn new(part: &Part, width: i64, eps: f64) -> Result<Self> {
+        Ok(Self { weight: part.tensor("weight", &[width])?, bias: part.tensor("bias", &[width])?, eps })
+    }
+
+    /// `[.., width]` to the same shape.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
+    }
+}

@@ -1,0 +1,217 @@
+//! Stable Diffusion 1.x and 2.x in the diffusers folder layout (Rombach et al. 2022).
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    Batch, Card, Family, Model, Text, Weights,
+    format::{folder, scheduler::Scheduler, tokenizer::Tokenizer},
+    nn::{
+        clip::{Clip, ClipConfig},
+        unet::Unet,
+        unet_config::UnetConfig,
+        vae::{Vae, VaeConfig},
+    },
+};
+use crate::{
+    ask::{Answer, Stage},
+    error::{Failure, Result},
+};
+
+/// The family's line in [`super::FAMILIES`].
+pub const FAMILY: Family = Family { name: "sd", knows, card, weights, build };
+
+/// Names of a component's weight files.
+const STEMS: [(&str, &str); 3] =
+    [("text_encoder", "model"), ("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model")];
+
+/// The three configurations that networks are built from.
+struct Configs {
+    text: ClipConfig,
+    unet: UnetConfig,
+    vae: VaeConfig,
+}
+
+impl Configs {
+    fn read(dir: &Path) -> Result<Self> {
+        let file = |component: &str| dir.join(component).join("config.json");
+        Ok(Self {
+            text: ClipConfig::read(&file("text_encoder"))?,
+            unet: UnetConfig::read(&file("unet"))?,
+            vae: VaeConfig::read(&file("vae"))?,
+        })
+    }
+
+    /// The autoencoder's number type: f32 where the file says that half floats are too narrow.
+    fn vae_kind(&self, kind: Kind) -> Kind {
+        if kind == Kind::Half && self.vae.force_upcast { Kind::Float } else { kind }
+    }
+
+    /// Whether the parts fit each other.
+    fn check(&self, dir: &Path) -> Result<()> {
+        let z = self.vae.latent_channels;
+        let wrong = |why: String| Err(Failure::Internal(format!("{}: {why}", dir.display())));
+        if self.unet.channels != (z, z) {
+            let (from, to) = self.unet.channels;
+            return wrong(format!(
+                "unet `in_channels` {from} and `out_channels` {to} must both be the vae's `latent_channels` {z}"
+            ));
+        }
+        if self.unet.contexts.iter().any(|context| *context != self.text.width) {
+            return wrong("unet `cross_attention_dim` must be the text encoder's `hidden_size`".into());
+        }
+        Ok(())
+    }
+}
+
+fn knows(dir: &Path) -> bool {
+    let classes = [
+        ("unet", ["UNet2DConditionModel"; 2]),
+        ("vae", ["AutoencoderKL"; 2]),
+        ("text_encoder", ["CLIPTextModel"; 2]),
+        ("tokenizer", ["CLIPTokenizer", "CLIPTokenizerFast"]),
+    ];
+    folder::components(dir).is_ok_and(|components| {
+        let is =
+            |name: &str, known: [&str; 2]| components.get(name).is_some_and(|class| known.contains(&class.as_str()));
+        classes.into_iter().all(|(name, known)| is(name, known)) && !components.contains_key("text_encoder_2")
+    })
+}
+
+fn weight_files(dir: &Path) -> Result<BTreeMap<&'static str, Vec<PathBuf>>> {
+    STEMS.iter().map(|(part, stem)| Ok((*part, folder::weight_files(&dir.join(part), stem)?))).collect()
+}
+
+/// Every file that what the networks compute depends on.
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let configs = STEMS.iter().map(|(part, _)| dir.join(part).join("config.json"));
+    let tokenizer = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    let tokenizer = tokenizer.iter().map(|name| dir.join("tokenizer").join(name)).filter(|path| path.is_file());
+    let scheduler = dir.join("scheduler/scheduler_config.json");
+    let weights = weight_files(dir)?.into_values().flatten();
+    Ok(configs.chain(tokenizer).chain([scheduler, dir.join("model_index.json")]).chain(weights).collect())
+}
+
+fn card(dir: &Path) -> Result<Card> {
+    let configs = Configs::read(dir)?;
+    configs.check(dir)?;
+    let scheduler = Scheduler::read(&dir.join("scheduler/scheduler_config.json"))?;
+    let longest = usize::try_from(configs.text.longest).unwrap_or(0);
+    let factor = configs.vae.factor();
+    let side = configs.unet.sample_size.unwrap_or(configs.vae.sample_size / i64::from(factor));
+    let id = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut defaults = folder::defaults(dir, scheduler.defaults)?;
+    if defaults.title.is_empty() {
+        defaults.title.clone_from(&id);
+    }
+    Ok(Card {
+        family: FAMILY.name,
+        dir: dir.to_owned(),
+        latent: [configs.vae.latent_channels, side, side],
+        factor,
+        multiple: factor << (configs.unet.widths.len() - 1),
+        prediction: scheduler.prediction,
+        process: scheduler.process,
+        steps_offset: scheduler.steps_offset,
+        text: Some(Text { tokenizer: Tokenizer::read(&dir.join("tokenizer"), longest)?, layers: configs.text.layers }),
+        labels: None,
+        preview: defaults.preview.clone(),
+        defaults,
+        sha256: folder::fingerprint(dir, files(dir)?)?,
+        id: id.into(),
+    })
+}
+
+/// Reads the weights and lays them out as the networks want them, which also finds what does not fit.
+fn weights(card: &Card, device: Device, kind: Kind) -> Result<Weights> {
+    let configs = Configs::read(&card.dir)?;
+    let weights = Weights::on(device);
+    for (part, files) in weight_files(&card.dir)? {
+        weights.read(part, &files, if part == "vae" { configs.vae_kind(kind) } else { kind })?;
+    }
+    drop(Networks::new(&configs, &weights)?);
+    Ok(weights)
+}
+
+fn build(card: &Arc<Card>, weights: &Weights) -> Result<Box<dyn Model>> {
+    let configs = Configs::read(&card.dir)?;
+    let networks = Networks::new(&configs, weights)?;
+    let kinds = Kinds { unet: weights.kind("unet"), vae: weights.kind("vae") };
+    let scaling = configs.vae.scaling_factor;
+    Ok(Box::new(StableDiffusion { card: card.clone(), networks, kinds, device: weights.device(), scaling }))
+}
+
+struct Networks {
+    text: Clip,
+    unet: Unet,
+    vae: Vae,
+}
+
+impl Networks {
+    fn new(configs: &Configs, weights: &Weights) -> Result<Self> {
+        Ok(Self {
+            text: Clip::new(&weights.part("text_encoder"), &configs.text)?,
+            unet: Unet::new(&weights.part("unet"), &configs.unet)?,
+            vae: Vae::new(&weights.part("vae"), &configs.vae)?,
+        })
+    }
+}
+
+/// Number types of the networks; the text encoder has the UNet's.
+struct Kinds {
+    unet: Kind,
+    vae: Kind,
+}
+
+/// A loaded model with its stages.
+pub struct StableDiffusion {
+    card: Arc<Card>,
+    networks: Networks,
+    kinds: Kinds,
+    device: Device,
+    scaling: f64,
+}
+
+impl StableDiffusion {
+    fn embed(&self, batch: &Batch) -> Result<Tensor> {
+        let layers = self.card.text.as_ref().map_or(0, |text| text.layers);
+        if batch.skip >= layers {
+            return Err(Failure::Internal(format!("{} of {layers} text layers cannot be left out", batch.skip)));
+        }
+        Ok(self.networks.text.forward(&batch.x, batch.skip as usize))
+    }
+
+    fn predict(&self, batch: &Batch) -> Result<Tensor> {
+        let text = batch.cond.get("context");
+        let text = text.ok_or_else(|| Failure::Internal("the network needs `context`".into()))?;
+        let t = Tensor::from_slice(&batch.t).to_kind(Kind::Float).to_device(self.device);
+        let kind = self.kinds.unet;
+        Ok(self.networks.unet.forward(&batch.x.to_kind(kind), &t, &text.to_kind(kind)))
+    }
+
+    fn stage(&self, stage: Stage, batch: &Batch) -> Result<Tensor> {
+        Ok(match stage {
+            Stage::Embed => self.embed(batch)?,
+            Stage::Predict => self.predict(batch)?,
+            Stage::Decode => self.networks.vae.decode(&(&batch.x / self.scaling).to_kind(self.kinds.vae)),
+            Stage::Encode => {
+                self.networks.vae.encode(&batch.x.to_kind(self.kinds.vae)).to_kind(Kind::Float) * self.scaling
+            }
+        })
+    }
+}
+
+impl Model for StableDiffusion {
+    fn card(&self) -> &Arc<Card> {
+        &self.card
+    }
+
+    fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer> {
+        tch::no_grad(|| Ok(Answer::of(self.stage(stage, batch)?.to_kind(Kind::Float))))
+    }
+}

@@ -1,0 +1,178 @@
+//! Every registered solver on the exact model: order, marginals, evaluation counts, identities.
+
+use darkroom::{
+    denoiser::Prediction,
+    process::{Named, Process},
+    sampler::SAMPLERS,
+    schedule::{End, Ends, Ground, SCHEDULES, Start, Time},
+};
+use serde_json::{Map, json};
+use tch::{Device, Kind, Tensor};
+
+use crate::support::exact::{apart, model, normal, path, sample, solver, uniform_lambda};
+
+const FROM: f64 = -2.5;
+const TO: f64 = 2.5;
+
+fn starts(process: &dyn Process) -> Tensor {
+    let y = Tensor::from_slice(&[9.0, -4.0, -14.0, 3.0, 5.0, 11.0]).view([3, 1, 1, 2]);
+    y * process.at_lambda(FROM).alpha
+}
+
+/// The options under which the order does not fall at the end.
+fn full_order(name: &str) -> Box<dyn darkroom::sampler::AnySolver> {
+    match name {
+        "dpmpp_2m" => solver(&json!({"name": name, "lower_order_final": false})),
+        _ => solver(&json!(name)),
+    }
+}
+
+#[test]
+fn every_solver_has_its_declared_order_under_every_process_and_prediction() {
+    for named in Named::ALL {
+        let process = named.process();
+        let x = starts(&*process);
+        let exact = model(process.clone(), Prediction::Epsilon);
+        let truth = path(&exact, &x, &process.at_lambda(FROM), &process.at_lambda(TO));
+        for prediction in Prediction::ALL {
+            let model = model(process.clone(), prediction);
+            for sampler in SAMPLERS.iter().filter(|sampler| sampler.order.is_some()) {
+                let error = |steps: usize| {
+                    let grid = uniform_lambda(&*process, FROM, TO, steps);
+                    apart(&sample(&model, full_order(sampler.entry.name), &grid, &x, &[1, 2, 3]), &truth)
+                };
+                let order = (error(160) / error(320)).log2();
+                let declared = f64::from(sampler.order.unwrap());
+                let name = sampler.entry.name;
+                assert!(
+                    (order - declared).abs() < 0.15,
+                    "{name} {named:?} {prediction:?}: order {order:.3}, not {declared}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn declared_evaluations_are_those_made() {
+    let process = Named::ScaledLinear.process();
+    let ground = Ground { process: &*process, offset: 0 };
+    for sampler in SAMPLERS {
+        for steps in [1, 2, 5, 20] {
+            for end in [End::Zero, End::First] {
+                let exact = model(process.clone(), Prediction::Epsilon);
+                let schedule = SCHEDULES[3].entry.read(Map::new()).unwrap();
+                let ends = Ends { start: Start::Sigma, time: Time::Real, end };
+                let grid = schedule.grid(&ground, steps, &ends);
+                let solver = solver(&json!(sampler.entry.name));
+                let declared = solver.evaluations(&grid) as u64;
+                let x = Tensor::ones([2, 1, 1, 2], (Kind::Double, Device::Cpu));
+                let end = sample(&exact, solver, &grid, &x, &[1, 2]);
+                assert!(end.isfinite().all().int64_value(&[]) == 1, "{} at {steps} steps", sampler.entry.name);
+                assert_eq!(exact.counted().0, declared, "{} at {steps} steps", sampler.entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_do_not_know_each_other() {
+    let process = Named::ScaledLinear.process();
+    let exact = model(process.clone(), Prediction::VPrediction);
+    let grid = uniform_lambda(&*process, FROM, TO, 9);
+    let x = starts(&*process);
+    for sampler in SAMPLERS {
+        let all = sample(&exact, solver(&json!(sampler.entry.name)), &grid, &x, &[5, 6, 7]);
+        for row in 0..3 {
+            let seed = 5 + u64::try_from(row).unwrap();
+            let one = sample(&exact, solver(&json!(sampler.entry.name)), &grid, &x.narrow(0, row, 1), &[seed]);
+            assert!(apart(&one, &all.narrow(0, row, 1)) < 1e-12, "{} row {row}", sampler.entry.name);
+        }
+    }
+}
+
+#[test]
+fn noise_matters_exactly_where_a_solver_is_stochastic() {
+    let process = Named::Cosine.process();
+    let exact = model(process.clone(), Prediction::Sample);
+    let grid = uniform_lambda(&*process, FROM, TO, 6);
+    let x = starts(&*process);
+    let options = [
+        json!({"name": "ddim", "eta": 0.5}),
+        json!({"name": "euler_a", "eta": 0.0}),
+        json!({"name": "euler_a", "s_noise": 0.0}),
+    ];
+    for value in SAMPLERS.iter().map(|sampler| json!(sampler.entry.name)).chain(options) {
+        let stochastic = solver(&value).stochastic();
+        let (a, b) = (
+            sample(&exact, solver(&value), &grid, &x, &[1, 2, 3]),
+            sample(&exact, solver(&value), &grid, &x, &[4, 5, 6]),
+        );
+        assert_eq!(apart(&a, &b) > 1e-3, stochastic, "{value}");
+    }
+}
+
+/// Mean and standard deviation after `steps` leading steps of the Stable Diffusion process from N(0, 1) to sigma 0, data
+/// N(0.3, 0.25).
+fn moments(value: &serde_json::Value, steps: usize) -> (f64, f64) {
+    let n = 40_000;
+    let process = Named::ScaledLinear.process();
+    let exact = normal(process.clone(), 0.3, 0.5);
+    let ground = Ground { process: &*process, offset: 0 };
+    let schedule = SCHEDULES.iter().find(|kind| kind.entry.name == "leading").unwrap().entry.read(Map::new()).unwrap();
+    let grid = schedule.grid(&ground, steps, &Ends { start: Start::Unit, time: Time::Integer, end: End::Zero });
+    let seeds: Vec<u64> = (0..n).collect();
+    let noise = darkroom::noise::Noise::new(seeds.clone(), &[1, 1, 1], Kind::Double, Device::Cpu);
+    let end = sample(&exact, solver(value), &grid, &noise.start(), &seeds);
+    (end.mean(Kind::Double).double_value(&[]), end.std(true).double_value(&[]))
+}
+
+#[test]
+fn stochastic_solvers_have_the_marginals_of_theory() {
+    // Exact propagation of mean and deviation through the affine updates, from a script in double precision.
+    let cases = [
+        (json!({"name": "ddim", "eta": 0.0}), 20, 0.287896, 0.444276),
+        (json!({"name": "ddim", "eta": 1.0}), 20, 0.299378, 0.408874),
+        (json!({"name": "ddim", "eta": 1.0}), 100, 0.299609, 0.470722),
+        (json!({"name": "ddpm"}), 20, 0.299378, 0.408874),
+        (json!({"name": "ddpm", "variance": "large"}), 20, 0.299378, 0.529727),
+        (json!({"name": "euler_a"}), 20, 0.299378, 0.408874),
+    ];
+    for (value, steps, mean, deviation) in cases {
+        let (m, s) = moments(&value, steps);
+        // Four standard errors of 40,000 draws.
+        assert!(
+            (m - mean).abs() < 0.012 && (s - deviation).abs() < 0.009,
+            "{value}: {m:.4} {s:.4}, not {mean} {deviation}"
+        );
+    }
+}
+
+#[test]
+fn euler_is_deterministic_ddim_and_the_first_step_of_2m() {
+    let process = Named::ScaledLinear.process();
+    let exact = model(process.clone(), Prediction::Epsilon);
+    let x = starts(&*process);
+    let grid = uniform_lambda(&*process, FROM, TO, 7);
+    let end = |name: &str, grid| sample(&exact, solver(&json!(name)), grid, &x, &[1, 2, 3]);
+    assert!(apart(&end("euler", &grid), &end("ddim", &grid)) < 1e-13);
+    let one = uniform_lambda(&*process, FROM, TO, 1);
+    assert!(apart(&end("dpmpp_2m", &one), &end("ddim", &one)) < 1e-13);
+}
+
+#[test]
+fn the_last_step_into_zero_is_the_clean_picture() {
+    let process = Named::ScaledLinear.process();
+    let exact = model(process.clone(), Prediction::VPrediction);
+    let last = process.at_lambda(1.0);
+    let grid = darkroom::process::Grid::new(vec![last, process.clean()]);
+    let x = starts(&*process);
+    let (n, d) = (3, 2);
+    let column = |value: f64| Tensor::full([n, 1], value, (Kind::Double, Device::Cpu));
+    let none = Tensor::full([n], -1, (Kind::Int64, Device::Cpu));
+    let clean = exact.mixture(d).denoise(&x.view([n, d]), &column(last.alpha), &column(last.sigma), &none);
+    for sampler in SAMPLERS {
+        let end = sample(&exact, solver(&json!(sampler.entry.name)), &grid, &x, &[1, 2, 3]);
+        assert!(apart(&end.view([n, d]), &clean) < 1e-12, "{}", sampler.entry.name);
+    }
+}
