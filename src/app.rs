@@ -171,7 +171,11 @@ impl App {
     /// The store.
     pub async fn erase(&self, id: Uuid) -> store::Result<Found<()>> {
         match self.cancel(id).await? {
-            Found::Here(_) => sweep::erase(&*self.store, &self.blobs, id).await,
+            Found::Here(_) => {
+                let erased = sweep::erase(&*self.store, &self.blobs, id).await;
+                self.engine.events().forget(id);
+                erased
+            }
             Found::Gone => Ok(Found::Gone),
             Found::Missing => Ok(Found::Missing),
         }
@@ -194,7 +198,7 @@ fn new_job(valid: Valid) -> Job {
         id: Uuid::now_v7(),
         kind: Kind::Generation,
         status: Status::Queued,
-        created_at: Timestamp::now(),
+        created_at: now(),
         started_at: None,
         finished_at: None,
         queue_position: None,
@@ -209,6 +213,11 @@ fn new_job(valid: Valid) -> Job {
         error: None,
         usage: None,
     }
+}
+
+/// In microseconds, as the store keeps it.
+fn now() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).expect("it comes from a timestamp")
 }
 
 fn images(generation: &Generation) -> Vec<Image> {

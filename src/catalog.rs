@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::{
     config::Models,
@@ -21,6 +21,11 @@ pub struct Catalog {
     cards: BTreeMap<Arc<str>, Arc<Card>>,
     default: Arc<Card>,
 }
+
+/// `models.default` names a model that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("models.default: {0}")]
+pub struct NoSuchModel(String);
 
 impl Catalog {
     /// Reads the card of every model. A folder that cannot be read is left out with a warning, unless it is the default.
@@ -36,13 +41,13 @@ impl Catalog {
                 Ok(card) => drop(cards.insert(card.id.clone(), Arc::new(card))),
                 Err(cause) if folder.ends_with(&models.default) => return Err(cause),
                 Err(cause) => {
-                    tracing::warn!(folder = %folder.display(), cause = format!("{cause:#}"), "model left out")
+                    tracing::warn!(folder = %folder.display(), cause = format!("{cause:#}"), "model left out");
                 }
             }
         }
         let Some(default) = cards.get(models.default.as_str()).cloned() else {
             let known: Vec<_> = cards.keys().map(|id| &**id).collect();
-            bail!("models.default: {}", unknown("model", &models.default, &known));
+            return Err(NoSuchModel(unknown("model", &models.default, &known)).into());
         };
         Ok(Self { cards, default })
     }

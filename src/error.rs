@@ -7,24 +7,43 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
+    /// A field cannot be accepted.
     InvalidRequest,
+    /// The body is no JSON.
     InvalidJson,
+    /// The body is of a type that is not read here.
     UnsupportedMediaType,
+    /// None of the forms that the client takes can be made.
     NotAcceptable,
+    /// The body is over the limit.
     BodyTooLarge,
+    /// There is no such thing.
     NotFound,
+    /// It was erased.
     Gone,
+    /// There is no such model.
     ModelNotFound,
+    /// As many jobs wait as may.
     QueueFull,
+    /// The client asked too often.
     RateLimited,
+    /// The same key came with another body.
     IdempotencyConflict,
+    /// A key is missing or wrong.
     Unauthorized,
+    /// The key does not allow it.
     Forbidden,
+    /// The server is on its way down.
     Draining,
+    /// The time that the client gave is over.
     Deadline,
+    /// The process died under the job too often.
     AttemptsExhausted,
+    /// A single row did not fit into memory.
     OutOfMemory,
+    /// A result was NaN or infinite.
     NotFinite,
+    /// Something of ours broke.
     Internal,
 }
 

@@ -122,7 +122,7 @@ pub fn unknown(what: &str, given: &str, known: &[&str]) -> String {
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| format!("; did you mean `{name}`?"))
-        .unwrap_or_default();
+        .unwrap_or_else(|| ".".into());
     format!("unknown {what} `{given}`{near} Known: {}", known.join(", "))
 }
 
@@ -154,12 +154,42 @@ fn schema_of<S: Options>() -> Value {
     schema
 }
 
+/// An inlined enum comes as `allOf` of itself and an object that holds the field's own text; no value is both.
+fn without_wrapping(field: &mut Value) {
+    let Some([inner, outer]) = field.get("allOf").and_then(Value::as_array).map(Vec::as_slice) else { return };
+    let (mut whole, outer) = (inner.clone(), outer.clone());
+    if let (Some(whole), Value::Object(mut outer)) = (whole.as_object_mut(), outer) {
+        outer.remove("type");
+        whole.extend(outer);
+    }
+    *field = whole;
+}
+
 fn fill_defaults(schema: &mut Map<String, Value>, defaults: &Value) {
     let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, field) in fields {
+<<<<<<< HEAD
+        without_wrapping(field);
         if let (Some(field), Some(default)) = (field.as_object_mut(), defaults.get(name)) {
+=======
+        let Some(field) = field.as_object_mut() else { continue };
+        fold(field);
+        if let Some(default) = defaults.get(name) {
+>>>>>>> house
             field.insert("default".into(), default.clone());
         }
+    }
+}
+
+/// A field of an enum's type arrives as `allOf` of the enum and an object with the field's own text, which no value can
+/// satisfy; here it becomes one schema, and the field's text wins.
+fn fold(field: &mut Map<String, Value>) {
+    let Some(parts) = field.remove("allOf") else { return };
+    for part in parts.as_array().into_iter().flatten().filter_map(Value::as_object) {
+        let told = field.contains_key("type");
+        field.extend(
+            part.iter().filter(|(key, _)| !told || *key != "type").map(|(key, value)| (key.clone(), value.clone())),
+        );
     }
 }
 

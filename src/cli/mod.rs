@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::{catalog::NoSuchModel, config::Config};
 
 mod generate;
 mod models;
@@ -28,6 +28,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Command {
     Serve(serve::Arguments),
     Generate(generate::Arguments),
@@ -47,7 +48,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("darkroom: {error:#}");
-            ExitCode::from(if error.is::<Misuse>() { 2 } else { 1 })
+            ExitCode::from(if error.is::<Misuse>() || error.is::<NoSuchModel>() { 2 } else { 1 })
         }
     }
 }

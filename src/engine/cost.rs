@@ -47,8 +47,8 @@ impl Curve {
     /// The most rows, `max` at most, whose forward fits `tick` and costs at most a tenth more per row than the best.
     pub fn cap(&self, max: usize, tick: Duration) -> usize {
         let per_row = |rows: usize| self.seconds(rows) / rows as f64;
-        let best = self.best.keys().map(|rows| per_row(*rows)).fold(f64::INFINITY, f64::min);
-        let fits = |rows: &usize| self.seconds(*rows) <= tick.as_secs_f64() && per_row(*rows) <= best * KNEE;
-        (1..=max).rev().find(fits).unwrap_or(1)
+        let fits = |rows: &usize| self.seconds(*rows) <= tick.as_secs_f64();
+        let best = self.best.keys().filter(|rows| fits(rows)).map(|rows| per_row(*rows)).fold(f64::INFINITY, f64::min);
+        (1..=max).rev().find(|rows| fits(rows) && per_row(*rows) <= best * KNEE).unwrap_or(1)
     }
 }

@@ -14,9 +14,10 @@ use uuid::Uuid;
 use super::{
     Engine, Running, Worker,
     events::{Event, Preview},
-    hold, results,
+    hold,
+    message::{Command, Report, Start},
+    results,
     slab::Counters,
-    thread::{Command, Report, Start},
 };
 use crate::{
     error::{Code, Failure},
@@ -59,6 +60,7 @@ async fn hear(engine: &Engine, report: Report) {
         Report::Measured(measured, file) => drop(tokio::task::spawn_blocking(move || measured.keep(Some(&file)))),
         Report::Dead(cause) => {
             tracing::error!(cause, "the device is lost; its jobs are claimed again by the next process");
+            #[expect(clippy::exit, reason = "only a new process can use the device again")]
             std::process::exit(1);
         }
     }

@@ -30,14 +30,16 @@ mod dispatch;
 pub mod events;
 pub mod failure;
 mod host;
+mod message;
 mod results;
+mod rows;
 mod slab;
 mod start;
 mod thread;
 
 use events::Events;
+use message::Command;
 use slab::Counters;
-use thread::Command;
 
 /// What the engine works with.
 pub struct EngineParts {

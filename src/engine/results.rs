@@ -41,7 +41,7 @@ pub async fn finish(engine: Engine, id: Uuid, attempt: u32, end: Result<Vec<Prod
         // A cancel or the store was quicker.
         Ok(None) => {}
         Err(cause) => {
-            tracing::error!(job = %id, %cause, "the end of a job was not stored; the next start runs it again")
+            tracing::error!(job = %id, %cause, "the end of a job was not stored; the next start runs it again");
         }
     }
     engine.remove(id);

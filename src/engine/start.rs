@@ -18,7 +18,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::{
     Engine, Worker, dispatch, hold,
     host::{Host, Measured},
-    thread::{Report, Slots, Thread, name},
+    message::Report,
+    thread::{Slots, Thread, name},
 };
 use crate::{
     config::{self, Precision},
@@ -83,6 +84,7 @@ pub fn spawn(engine: Engine, devices: Vec<Device>) {
     let load = move || {
         if let Err(cause) = load(&engine, &devices, &reports) {
             tracing::error!(cause = format!("{cause:#}"), "the engine could not start");
+            #[expect(clippy::exit, reason = "without a model there is nothing to serve")]
             std::process::exit(1);
         }
         runtime.spawn(dispatch::run(engine, incoming));

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -13,76 +12,22 @@ use std::{
 
 use tch::{Device, Tensor};
 use tokio::sync::mpsc::UnboundedSender;
-use uuid::Uuid;
 
 use super::{
     batch::{Candidate, Shares, fill, score},
-    failure::{Piece, attempt, is_sticky},
-    host::{Bucket, Host, Measured},
-    slab::{Counters, Previews, Slot, Waiting},
+    failure::{Piece, attempt, caught, is_sticky},
+    host::{Bucket, Host},
+    message::{Command, Report, Start},
+    rows::{brought, bucket, finite, gathered, parted},
+    slab::{Previews, Slot, Waiting},
 };
 use crate::{
-    ask::{Answer, Ask, Conditioning, Letter, Net, Reply, Stage, concat},
+    ask::{Answer, Ask, Letter, Net, Reply, Stage},
     config,
     error::{Failure, Result},
     metrics::Metrics,
-    model::Batch,
-    task::{Plan, Product, generate},
+    task::generate,
 };
-
-/// What the thread is told.
-pub enum Command {
-    /// Begin a run.
-    Start(Box<Start>),
-    /// Take that job's run out; its questions go with it.
-    Cancel(Uuid),
-    /// End when nothing runs any more.
-    Stop,
-}
-
-/// A run to begin.
-pub struct Start {
-    /// Whose it is.
-    pub job: Uuid,
-    /// The attempt it belongs to.
-    pub attempt: u32,
-    /// What to do.
-    pub plan: Plan,
-    /// How far it is, shared with whoever looks.
-    pub counters: Arc<Counters>,
-}
-
-/// What the thread tells.
-pub enum Report {
-    /// A run came further.
-    Progress(Uuid),
-    /// Estimates of the clean latents `[n, C, h, w]` on the processor, worth a preview.
-    Preview {
-        /// Whose they are.
-        job: Uuid,
-        /// The attempt.
-        attempt: u32,
-        /// Index of each row's picture.
-        pictures: Vec<u32>,
-        /// Evaluations of each picture so far.
-        evaluations: u64,
-        /// f32.
-        latents: Tensor,
-    },
-    /// A run ended.
-    Ended {
-        /// Whose it is.
-        job: Uuid,
-        /// The attempt.
-        attempt: u32,
-        /// Its pictures, or why there are none.
-        end: Result<Vec<Product>>,
-    },
-    /// Measurements that are worth keeping, and where.
-    Measured(Measured, PathBuf),
-    /// The device answers nothing any more.
-    Dead(String),
-}
 
 /// A forward whose rows are not known to be finite yet.
 struct Unchecked {
@@ -129,15 +74,27 @@ pub struct Slots {
 const IDLE: Duration = Duration::from_secs(3600);
 
 impl Thread {
-    /// Works until it is told to stop.
+    /// Works until it is told to stop. A panic that no run can be blamed for is the end of the process, which another one
+    /// takes up: a silent thread would keep its jobs for ever.
     pub fn run(mut self) {
-        while self.listen() {
-            self.poll();
-            self.check();
-            self.poll();
-            self.bury();
-            self.serve();
+        let reports = self.reports.clone();
+        let worked = caught(|| {
+            while self.listen() {
+                self.tick();
+            }
+            Ok(())
+        });
+        if let Err(failure) = worked {
+            let _ = reports.send(Report::Dead(failure.to_string()));
         }
+    }
+
+    fn tick(&mut self) {
+        self.poll();
+        self.check();
+        self.poll();
+        self.bury();
+        self.serve();
     }
 
     /// Takes all commands; waits for one where there is nothing to do. False at the end.
@@ -216,13 +173,13 @@ impl Thread {
             if reads.is_empty() {
                 return;
             }
-            self.read(reads);
+            self.read(&reads);
         }
     }
 
-    fn read(&mut self, reads: Vec<(u64, u64, Tensor)>) {
+    fn read(&mut self, reads: &[(u64, u64, Tensor)]) {
         let tensors: Vec<&Tensor> = reads.iter().map(|(_, _, tensor)| tensor).collect();
-        let copies = super::failure::caught(|| Ok(brought(&tensors)));
+        let copies = caught(|| Ok(brought(&tensors)));
         for (at, (number, ticket, _)) in reads.iter().enumerate() {
             let reply = copies.as_ref().map(|copies| Reply::Read(copies[at].shallow_clone())).map_err(Clone::clone);
             if let Some(slot) = self.slots.runs.get_mut(number) {
@@ -235,7 +192,7 @@ impl Thread {
     /// Reads whether the rows of the last forward were finite; on a device this waits for it, so that run-ahead is one.
     fn check(&mut self) {
         let Some(Unchecked { finite, owners, bucket, rows, started }) = self.slots.unchecked.take() else { return };
-        let flags = super::failure::caught(|| Ok(Vec::<bool>::try_from(finite)?));
+        let flags = caught(|| Ok(Vec::<bool>::try_from(finite)?));
         if self.device != Device::Cpu {
             self.note(&bucket, rows, started.elapsed());
         }
@@ -309,7 +266,7 @@ impl Thread {
         };
         let cap = host.cap(&bucket, &self.config);
         let (places, pieces) = self.pieces(&bucket, cap);
-        let answers = attempt(&pieces, &mut |pieces| self.forward(&bucket, &places, pieces));
+        let answers = attempt(&pieces, &mut |pieces| caught(|| self.forward(&bucket, &places, pieces)));
         self.answer(&places, answers);
     }
 
@@ -439,6 +396,8 @@ fn deliver(slot: &mut Slot, reports: &UnboundedSender<Report>) {
     }
 }
 
+<<<<<<< HEAD
+=======
 fn bucket(ask: &Ask) -> Bucket {
     let trailing = |tensor: &Tensor| tensor.size()[1..].to_vec();
     Bucket {
@@ -484,7 +443,7 @@ fn parted(answer: &Answer, pieces: &[Piece]) -> Vec<Answer> {
 
 /// For each row whether all of it is finite, `[n]`: the greatest magnitude of a row is, exactly then.
 fn finite(output: &Tensor) -> Tensor {
-    output.detach().view([output.size()[0], -1]).abs().amax([1i64].as_slice(), false).isfinite()
+    output.detach().reshape([output.size()[0], -1]).abs().amax([1i64].as_slice(), false).isfinite()
 }
 
 /// The tensors on the processor, in one copy where there are several small ones of one type.
@@ -500,6 +459,7 @@ fn brought(tensors: &[&Tensor]) -> Vec<Tensor> {
     parts.iter().zip(tensors).map(|(part, tensor)| part.reshape(&tensor.size()[..])).collect()
 }
 
+>>>>>>> house
 /// The device's name in metrics and answers.
 pub fn name(device: Device) -> &'static str {
     match device {

@@ -84,6 +84,11 @@ impl Problem {
         Self::new(Code::Draining, "the server takes no new jobs because it is shutting down").retry()
     }
 
+    /// The service cannot do its work yet, or not now.
+    pub fn unready(detail: &str) -> Self {
+        Self::new(Code::Internal, detail).status(StatusCode::SERVICE_UNAVAILABLE).retry()
+    }
+
     /// A thing that was looked up by its id.
     ///
     /// # Errors

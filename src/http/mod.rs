@@ -69,8 +69,12 @@ pub fn api() -> utoipa::openapi::OpenApi {
 pub fn service(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
     let docs = SwaggerUi::new("/docs").config(Config::new(["/openapi.json"]));
+    surround(router.merge(docs), app)
+}
+
+/// Routes with the fallbacks and layers that all of them share.
+pub fn surround(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     router
-        .merge(docs)
         .fallback(async || Problem::not_found("such path"))
         .method_not_allowed_fallback(async || Problem::method())
         .layer(CatchPanicLayer::custom(layers::panicked))

@@ -6,7 +6,6 @@ use axum::{extract::State, http::header, response::IntoResponse};
 
 use crate::{
     app::App,
-    error::Code,
     http::{
         api,
         error::{Problem, Result},
@@ -28,11 +27,11 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> {
         return Err(Problem::draining());
     }
     if !app.engine.ready() {
-        return Err(unready("the model is not loaded yet"));
+        return Err(Problem::unready("the model is not loaded yet"));
     }
     app.store.ping().await.map_err(|cause| {
         tracing::error!(%cause, "the store does not answer");
-        unready("the store does not answer")
+        Problem::unready("the store does not answer")
     })?;
     Ok("ok\n")
 }
@@ -62,8 +61,4 @@ pub async fn openapi_json() -> impl IntoResponse {
 #[utoipa::path(get, path = "/openapi.yaml", tag = "service", responses((status = 200, description = "OpenAPI 3.1", body = String, content_type = "application/yaml")))]
 pub async fn openapi_yaml() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/yaml")], api().to_yaml().expect("the description is YAML"))
-}
-
-fn unready(detail: &str) -> Problem {
-    Problem::new(Code::Internal, detail).status(axum::http::StatusCode::SERVICE_UNAVAILABLE)
 }

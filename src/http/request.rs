@@ -16,6 +16,7 @@ use crate::{error::Fault, http::schema::Shape, job::Output};
 /// A wish for pictures. Every field may be left out; `null` means the same as leaving it out.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({ "prompt": "a red heart, twemoji style", "seed": 7 }))]
 pub struct GenerateRequest {
     /// Id from `/v1/models`; the server's default when left out.
     pub model: Option<String>,

@@ -72,13 +72,24 @@ fn is_type(kind: &ValidationErrorKind) -> bool {
 fn message(kind: &ValidationErrorKind) -> Option<String> {
     use ValidationErrorKind::{Enum, MaxProperties, Maximum, Minimum, Type};
     Some(match kind {
-        Type { kind: TypeKind::Single(one) } => format!("must be of type {one}"),
+        Type { kind } => format!("must be of type {}", type_name(kind)),
         Maximum { limit } => format!("must be at most {limit}"),
         Minimum { limit } => format!("must be at least {limit}"),
         MaxProperties { limit } => format!("must have at most {limit} entries"),
         Enum { options } => format!("must be one of {options}"),
         _ => return None,
     })
+}
+
+/// The type that a field must have; `null` goes without saying, since it means that the field was left out.
+fn type_name(kind: &TypeKind) -> String {
+    match kind {
+        TypeKind::Single(one) => one.to_string(),
+        TypeKind::Multiple(set) => {
+            let names: Vec<_> = set.iter().map(|one| one.to_string()).filter(|name| name != "null").collect();
+            names.join(" or ")
+        }
+    }
 }
 
 /// The schema as JSON.

@@ -7,6 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     path::PathBuf,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -90,7 +91,7 @@ impl Mixture {
 pub struct Gaussian {
     card: Arc<Card>,
     device: Device,
-    mixtures: RefCell<HashMap<i64, Arc<Mixture>>>,
+    mixtures: RefCell<HashMap<i64, Rc<Mixture>>>,
     calls: Cell<u64>,
     rows: Cell<u64>,
 }
@@ -104,7 +105,7 @@ impl Gaussian {
     /// The same with a mixture of one's own for the latents of its dimension.
     pub fn with(self, mixture: Mixture) -> Self {
         let d = mixture.means.size()[1];
-        self.mixtures.borrow_mut().insert(d, Arc::new(mixture));
+        self.mixtures.borrow_mut().insert(d, Rc::new(mixture));
         self
     }
 
@@ -114,9 +115,9 @@ impl Gaussian {
     }
 
     /// The mixture in d dimensions.
-    pub fn mixture(&self, d: i64) -> Arc<Mixture> {
+    pub fn mixture(&self, d: i64) -> Rc<Mixture> {
         let mut known = self.mixtures.borrow_mut();
-        let new = || Arc::new(Mixture::waves(usize::try_from(d).expect("a size is not negative"), self.device));
+        let new = || Rc::new(Mixture::waves(usize::try_from(d).expect("a size is not negative"), self.device));
         known.entry(d).or_insert_with(new).clone()
     }
 

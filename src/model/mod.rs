@@ -142,6 +142,9 @@ impl Card {
     }
 }
 
+/// Card and weights to a model.
+pub type Build = fn(&Arc<Card>, &Weights) -> Result<Box<dyn Model>>;
+
 /// A kind of model that can be loaded: one line in [`FAMILIES`].
 pub struct Family {
     /// The family's name in the API.
@@ -153,7 +156,7 @@ pub struct Family {
     /// Reads the weights onto a device, tensor by tensor.
     pub weights: fn(&Card, Device, Kind) -> Result<Weights>,
     /// Builds the networks around weights that stay shared.
-    pub build: fn(&Arc<Card>, &Weights) -> Result<Box<dyn Model>>,
+    pub build: Build,
 }
 
 /// Every family that can be read from a folder.

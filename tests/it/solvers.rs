@@ -41,7 +41,7 @@ fn every_solver_has_its_declared_order_under_every_process_and_prediction() {
                     let grid = uniform_lambda(&*process, FROM, TO, steps);
                     apart(&sample(&model, full_order(sampler.entry.name), &grid, &x, &[1, 2, 3]), &truth)
                 };
-                let order = (error(160) / error(320)).log2();
+                let order = (error(80) / error(160)).log2();
                 let declared = f64::from(sampler.order.unwrap());
                 let name = sampler.entry.name;
                 assert!(

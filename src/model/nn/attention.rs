@@ -94,7 +94,7 @@ impl Attention {
     /// `[n, l, count * width]` to `count` tensors `[n, heads, l, width / heads]`.
     fn heads(&self, x: &Tensor, count: i64) -> Vec<Tensor> {
         let Shape { width, heads, .. } = self.shape;
-        x.view([x.size()[0], x.size()[1], count, heads, width / heads]).permute([2, 0, 3, 1, 4]).unbind(0)
+        x.reshape([x.size()[0], x.size()[1], count, heads, width / heads]).permute([2, 0, 3, 1, 4]).unbind(0)
     }
 
     fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {

@@ -82,7 +82,7 @@ impl TimeProjections {
     ///
     /// # Errors
     /// A missing or misshapen tensor.
-    pub fn new(root: &Part, listeners: Listeners, width: i64) -> Result<Self> {
+    pub fn new(root: &Part, listeners: &Listeners, width: i64) -> Result<Self> {
         let channels = listeners.rows.iter().map(|(_, channels)| *channels).collect();
         Ok(Self { all: Linear::stacked(root, &listeners.rows, width, true)?, channels })
     }

@@ -71,7 +71,7 @@ impl Transformer {
     pub fn forward(&self, x: &Tensor, text: &Tensor) -> Tensor {
         let size = x.size();
         let rows = |x: &Tensor| x.permute([0, 2, 3, 1]).reshape([size[0], size[2] * size[3], size[1]]);
-        let pixels = |x: &Tensor| x.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
+        let pixels = |x: &Tensor| x.reshape([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
         let normed = self.norm.forward(x);
         let entered = match &self.enter {
             Map::Linear(map) => map.forward(&rows(&normed)),

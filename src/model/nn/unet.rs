@@ -42,7 +42,7 @@ impl Unet {
             ups: ups(part, config, &mut listeners)?,
             norm: GroupNorm::new(&part.at("conv_norm_out"), first, norm)?,
             leave: Conv::new(&part.at("conv_out"), first, config.channels.1, config.kernels.1)?,
-            projections: TimeProjections::new(part, listeners, config.time_width)?,
+            projections: TimeProjections::new(part, &listeners, config.time_width)?,
         };
         part.complete()?;
         Ok(unet)

@@ -1,5 +1,6 @@
 //! A job enters the queue.
 
+use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ async fn insert_job(tx: &mut SqliteConnection, new: &NewJob) -> Result<()> {
     .bind(created.saturating_sub(i64::from(job.request.priority) * AGING_US))
     .bind(created)
     .bind(created)
-    .bind(new.deadline.map(|deadline| deadline.as_microsecond()))
+    .bind(new.deadline.map(Timestamp::as_microsecond))
     .bind(job.progress.of.map(int))
     .bind(serde_json::to_string(&job.request)?)
     .bind(serde_json::to_string(&job.metadata)?)

@@ -1,5 +1,6 @@
 //! What several topics share.
 
+pub mod app;
 pub mod exact;
 pub mod jobs;
 pub mod server;

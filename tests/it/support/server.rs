@@ -1,156 +1,188 @@
-//! The real program in a process of its own, on a port of the system's choice, with its data in a folder of the test's.
+//! The real program, seen from outside: a process with a folder of its own that can be killed and started again.
 
 use std::{
-    fs::{self, File},
-    io::{BufRead, BufReader, Lines},
+    fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use reqwest::{Client, RequestBuilder, StatusCode};
-use serde_json::Value;
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-/// Longest time that anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything here may take, on a machine that builds something else meanwhile.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running `darkroom serve`. It is killed with the test.
-pub struct Server {
-    child: Child,
-    stderr: PathBuf,
-    // Closed only with the test: a program that prints into a closed pipe dies.
-    _stdout: Lines<BufReader<ChildStdout>>,
-    pub url: String,
-    pub client: Client,
+/// A folder with a database, and what every server started in it is told.
+pub struct Home {
+    dir: TempDir,
+    settings: Vec<(String, String)>,
 }
 
-/// `darkroom serve` with the exact model, its data in `dir`, and some other settings, not yet started.
-pub fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
-    fs::create_dir_all(dir.join("models")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_darkroom"));
-    command
-        .arg("serve")
-        .current_dir(dir)
-        .env("DARKROOM__HTTP__LISTEN", "127.0.0.1:0")
-        .env("DARKROOM__MODELS__DIR", "models")
-        .env("DARKROOM__MODELS__DEFAULT", "gaussian")
-        .env("DARKROOM__ENGINE__THREADS", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    for (name, value) in settings {
-        command.env(name, value);
+/// A running server. Dropping it kills it.
+pub struct Server {
+    /// `http://127.0.0.1:port`
+    pub url: String,
+    client: Client,
+    child: Child,
+    log: PathBuf,
+    /// Held open, so that the server can write to it.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Home {
+    /// A new folder; servers in it have the exact model.
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), settings: Vec::new() }.with("models__default", "gaussian")
     }
-    command
+
+    /// The same with one more setting, such as `engine__max_rows`.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((format!("DARKROOM__{}", key.to_ascii_uppercase()), value.into()));
+        self
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The program with this folder's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_darkroom"));
+        let path = self.path().display();
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_remove("DARKROOM_FAILPOINTS")
+            .env("DARKROOM__HTTP__LISTEN", "127.0.0.1:0")
+            .env("DARKROOM__STORE__DATABASE_URL", format!("sqlite://{path}/darkroom.db"))
+            .env("DARKROOM__STORE__BLOB_URL", format!("file://{path}/blobs"))
+            .env("DARKROOM__MODELS__DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/models"))
+            .envs(self.settings.iter().map(|(key, value)| (key, value)));
+        command
+    }
+
+    /// A server in this folder.
+    pub fn start(&self) -> Server {
+        self.start_with(&[])
+    }
+
+    /// A server in this folder with these variables in its environment.
+    pub fn start_with(&self, variables: &[(&str, &str)]) -> Server {
+        let log = self.path().join(format!("log-{}", fs::read_dir(self.path()).unwrap().count()));
+        let mut command = self.command(&["serve"]);
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains("/docs") && stdout.read_line(&mut greeting).unwrap() > 0 {}
+        let address = greeting.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = address.unwrap_or_else(|| panic!("no address: {}", fs::read_to_string(&log).unwrap())).to_owned();
+        Server { url, client: Client::new(), child, log, _stdout: stdout }
+    }
 }
 
 impl Server {
-    /// Starts it and waits until it is ready.
-    pub async fn start(dir: &Path, settings: &[(&str, &str)]) -> Self {
-        let server = Self::launch(dir, settings).await;
-        server.until("ready", async || server.get("/readyz").await.is_some_and(|(status, _)| status == 200)).await;
-        server
+    /// A GET.
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.url))
     }
 
-    /// Starts it and waits until it listens.
-    pub async fn launch(dir: &Path, settings: &[(&str, &str)]) -> Self {
-        let stderr = dir.join(format!("stderr-{}", uuid::Uuid::now_v7()));
-        let mut command = command(dir, settings);
-        let mut child = command.stderr(File::create(&stderr).unwrap()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let greet = move || (stdout.next(), stdout);
-        let (first, stdout) = tokio::task::spawn_blocking(greet).await.unwrap();
-        let Some(Ok(first)) = first else { panic!("no greeting: {}", fs::read_to_string(&stderr).unwrap()) };
-        let address = first.split("http://").nth(1).unwrap_or_else(|| panic!("no address in `{first}`"));
-        Self { child, stderr, _stdout: stdout, url: format!("http://{}", address.trim()), client: Client::new() }
+    /// A POST.
+    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url)).json(body)
     }
 
-    /// The status and the JSON of an answer; `None` when the server is not there (any more).
-    pub async fn get(&self, path: &str) -> Option<(u16, Value)> {
-        answer(self.client.get(format!("{}{path}", self.url))).await
+    /// The document at a path.
+    pub async fn json(&self, path: &str) -> Value {
+        self.get(path).send().await.unwrap().json().await.unwrap()
     }
 
-    /// The same for a POST of JSON.
-    pub async fn post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
-        answer(self.client.post(format!("{}{path}", self.url)).json(body)).await
+    /// Submits a generation, which must be accepted; answers its id.
+    pub async fn submit(&self, body: Value) -> String {
+        let answer = self.post("/v1/generations", &body).send().await.unwrap();
+        let (status, job) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+        assert_eq!(status, 202, "{job}");
+        job["id"].as_str().unwrap().to_owned()
     }
 
-    /// The same for a generation whose end the client waits for.
-    pub async fn generate(&self, body: &Value) -> Option<(u16, Value)> {
-        let request = self.client.post(format!("{}/v1/generations", self.url));
-        answer(request.header("prefer", "wait=60").json(body)).await
-    }
-
-    /// A job that must be there.
-    pub async fn job(&self, id: &str) -> Value {
-        match self.get(&format!("/v1/jobs/{id}")).await {
-            Some((200, job)) => job,
-            other => panic!("job {id}: {other:?}\n{}", self.log()),
-        }
+    /// Makes a picture; answers the job, which must have succeeded.
+    pub async fn make(&self, body: Value) -> Value {
+        let id = self.submit(body).await;
+        let job = self.ended(&id).await;
+        assert_eq!(job["status"], "succeeded", "{job}");
+        job
     }
 
     /// The job once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
-        self.until(id, async || self.job(id).await["finished_at"].is_string()).await;
-        self.job(id).await
-    }
-
-    /// The bytes of a picture or file.
-    pub async fn bytes(&self, url: &str) -> Vec<u8> {
-        let answer = self.client.get(format!("{}{url}", self.url)).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "{url}");
-        answer.bytes().await.unwrap().to_vec()
-    }
-
-    /// Asks until it is so.
-    pub async fn until(&self, what: &str, mut so: impl AsyncFnMut() -> bool) {
-        let start = Instant::now();
-        while !so().await {
-            assert!(start.elapsed() < PATIENCE, "{what} did not come to pass:\n{}", self.log());
+        let began = Instant::now();
+        loop {
+            let job = self.json(&format!("/v1/jobs/{id}")).await;
+            if ["succeeded", "failed", "canceled"].iter().any(|end| job["status"] == *end) {
+                return job;
+            }
+            assert!(began.elapsed() < PATIENCE, "not ended: {job}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// What it wrote to its log.
-    pub fn log(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap_or_default()
+    /// The bytes of a job's pictures, whose hashes must be those that the job names.
+    pub async fn pictures(&self, job: &Value) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        for image in job["images"].as_array().unwrap() {
+            let answer = self.get(image["url"].as_str().unwrap()).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{image}");
+            let bytes = answer.bytes().await.unwrap().to_vec();
+            assert_eq!(image["size_bytes"], json!(bytes.len()), "{image}");
+            all.push(bytes);
+        }
+        all
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// Whether it still runs.
+    pub fn alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
-    /// `kill -9`, and wait until it is gone.
+    /// Waits for its end.
+    pub async fn exited(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "still running: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// kill -9
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM.
+    /// SIGTERM
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
         assert!(sent.success());
     }
 
-    /// Waits until it has ended by itself.
-    pub async fn exit(&mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    /// Resident memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
-}
 
-async fn answer(request: RequestBuilder) -> Option<(u16, Value)> {
-    let answer = request.send().await.ok()?;
-    let status = answer.status().as_u16();
-    let body = answer.bytes().await.ok()?;
-    Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    /// What it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
 }
 
 impl Drop for Server {

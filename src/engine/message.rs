@@ -1,0 +1,66 @@
+//! What dispatcher and threads say to each other: one channel each way.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tch::Tensor;
+use uuid::Uuid;
+
+use super::{host::Measured, slab::Counters};
+use crate::{
+    error::Result,
+    task::{Plan, Product},
+};
+
+/// What the thread is told.
+pub enum Command {
+    /// Begin a run.
+    Start(Box<Start>),
+    /// Take that job's run out; its questions go with it.
+    Cancel(Uuid),
+    /// End when nothing runs any more.
+    Stop,
+}
+
+/// A run to begin.
+pub struct Start {
+    /// Whose it is.
+    pub job: Uuid,
+    /// The attempt it belongs to.
+    pub attempt: u32,
+    /// What to do.
+    pub plan: Plan,
+    /// How far it is, shared with whoever looks.
+    pub counters: Arc<Counters>,
+}
+
+/// What the thread tells.
+pub enum Report {
+    /// A run came further.
+    Progress(Uuid),
+    /// Estimates of the clean latents `[n, C, h, w]` on the processor, worth a preview.
+    Preview {
+        /// Whose they are.
+        job: Uuid,
+        /// The attempt.
+        attempt: u32,
+        /// Index of each row's picture.
+        pictures: Vec<u32>,
+        /// Evaluations of each picture so far.
+        evaluations: u64,
+        /// f32.
+        latents: Tensor,
+    },
+    /// A run ended.
+    Ended {
+        /// Whose it is.
+        job: Uuid,
+        /// The attempt.
+        attempt: u32,
+        /// Its pictures, or why there are none.
+        end: Result<Vec<Product>>,
+    },
+    /// Measurements that are worth keeping, and where.
+    Measured(Measured, PathBuf),
+    /// The device answers nothing any more.
+    Dead(String),
+}
