@@ -71,7 +71,7 @@ fn check(dir: &str, file: &str, cases: usize) {
     let goldens = goldens(file);
     for model in load(dir, Kind::Float) {
         let found = compare(model.as_ref(), &goldens);
-        println!("{dir}: {found:.2e?}");
+        println!("{dir}: {found:?}");
         assert_eq!(found.len(), cases);
         assert!(found.values().all(|difference| *difference <= 1e-4), "{dir}: {found:#?}");
     }
@@ -99,7 +99,7 @@ fn narrow_numbers_come_close() {
     let goldens = goldens("emoji64.safetensors");
     for model in load("models/emoji64", Kind::BFloat16) {
         let found = compare(model.as_ref(), &goldens);
-        println!("bf16: {found:.2e?}");
+        println!("bf16: {found:?}");
         assert!(found.values().all(|difference| *difference <= 0.05), "{found:#?}");
         assert!(found.values().any(|difference| *difference > 1e-4), "bf16 was not used");
     }

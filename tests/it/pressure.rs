@@ -22,6 +22,14 @@ use crate::support::{
 /// Longest time that a connection may take here.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A folder whose servers have only the exact model, and so are ready at once.
+fn home() -> Home {
+    let home = Home::new();
+    let none = home.path().join("models");
+    std::fs::create_dir(&none).unwrap();
+    home.with("models__dir", &none.display().to_string())
+}
+
 fn quick(seed: u64) -> Value {
     json!({"seed": seed, "steps": 2, "sampler": "ddim"})
 }
@@ -40,8 +48,9 @@ async fn connect(server: &Server, bytes: &str) -> TcpStream {
 
 #[tokio::test]
 async fn a_full_queue_says_so_until_there_is_room() {
-    let home = Home::new().with("models__gaussian__shape", "[4, 64, 64]").with("queue__max_depth", "3");
-    let server = home.with("engine__max_rows", "1").start();
+    let home = home().with("models__gaussian__shape", "[4, 64, 64]").with("queue__max_depth", "3");
+    let home = home.with("engine__max_rows", "1");
+    let server = home.start();
     let long = |seed| json!({"seed": seed, "steps": 1000, "count": 16, "sampler": "ddpm"});
     let mut ids: Vec<String> = Vec::new();
     // The engine holds a few of these; the queue three more.
@@ -73,7 +82,8 @@ async fn a_full_queue_says_so_until_there_is_room() {
 
 #[tokio::test]
 async fn clients_that_never_end_their_requests_hold_up_nobody() {
-    let server = Home::new().with("http__request_timeout_s", "1").start();
+    let home = home().with("http__request_timeout_s", "1");
+    let server = home.start();
     let half_head = "POST /v1/generations HTTP/1.1\r\nHost: x\r\ncontent-ty";
     let half_body = "POST /v1/generations HTTP/1.1\r\nHost: x\r\ncontent-type: application/json\r\n\
                      content-length: 50\r\n\r\n{\"seed\"";
@@ -95,7 +105,8 @@ async fn clients_that_never_end_their_requests_hold_up_nobody() {
 
 #[tokio::test]
 async fn listeners_that_never_read_stop_neither_their_job_nor_others() {
-    let server = Home::new().start();
+    let home = home();
+    let server = home.start();
     let id = server.submit(json!({"seed": 1, "steps": 300, "count": 16, "sampler": "ddim", "preview_every": 1})).await;
     let request = format!("GET /v1/jobs/{id}/events HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut deaf = Vec::new();
@@ -118,7 +129,7 @@ async fn listeners_that_never_read_stop_neither_their_job_nor_others() {
 
 #[tokio::test]
 async fn forty_jobs_that_wait_with_a_deadly_one_all_succeed_and_it_kills_five_times() {
-    let home = Home::new();
+    let home = home();
     let mut server = home.start();
     let job = server.make(quick(1)).await;
     server.terminate();
