@@ -19,7 +19,12 @@ use crate::support::{
 fn unlike(k: u64) -> Value {
     let samplers = ["ddim", "ddpm", "euler", "euler_a", "heun", "dpmpp_2m"];
     let schedules = ["trailing", "leading", "linspace", "karras", "exponential", "uniform_lambda"];
-    let guidances = [json!(5), json!("none"), json!({"name": "cfg", "scale": 3, "rescale": 0.5}), json!({"name": "cfg", "scale": 6, "interval": [0.2, 0.8]})];
+    let guidances = [
+        json!(5),
+        json!("none"),
+        json!({"name": "cfg", "scale": 3, "rescale": 0.5}),
+        json!({"name": "cfg", "scale": 6, "interval": [0.2, 0.8]}),
+    ];
     let at = |n: usize, by: u64| (k * by) as usize % n;
     json!({
         "prompt": "a red heart, twemoji style", "seed": 7 + k, "steps": 4 + k % 5, "sampler": samplers[at(6, 5)],
@@ -36,11 +41,20 @@ async fn real(strict: Strict) -> TestApp {
     .await
 }
 
+async fn make(app: &TestApp, body: &Value) -> Value {
+    let request = app.request(reqwest::Method::POST, "/v1/generations").header("prefer", "wait=60").json(body);
+    let answer = request.send().await.unwrap();
+    serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+}
+
 async fn picture(app: &TestApp, body: &Value) -> (String, Vec<u8>) {
-    let job = app.make(body).await;
+    let job = make(app, body).await;
     assert_eq!(job["status"], "succeeded", "{job}");
     let png = app.get(job["images"][0]["url"].as_str().unwrap()).await.body;
-    (job["images"][0]["sha256"].as_str().unwrap().to_owned(), image::load_from_memory(&png).unwrap().to_rgb8().into_raw())
+    (
+        job["images"][0]["sha256"].as_str().unwrap().to_owned(),
+        image::load_from_memory(&png).unwrap().to_rgb8().into_raw(),
+    )
 }
 
 async fn metric(app: &TestApp, name: &str) -> f64 {
@@ -83,7 +97,11 @@ async fn strict_pictures_are_the_same_bytes_in_any_company() {
 }
 
 /// A service whose queue held these jobs before it started.
-async fn started_with(folder: &Path, requests: Vec<Generation>, change: impl FnOnce(&mut darkroom::config::Config)) -> TestApp {
+async fn started_with(
+    folder: &Path,
+    requests: Vec<Generation>,
+    change: impl FnOnce(&mut darkroom::config::Config),
+) -> TestApp {
     let url = format!("sqlite://{}", folder.join("queue.db").display());
     let store = SqliteStore::open(&url).await.unwrap();
     for request in requests {
@@ -91,7 +109,7 @@ async fn started_with(folder: &Path, requests: Vec<Generation>, change: impl FnO
         new.rows = 2 * new.job.request.count;
         store.insert(&new, 100).await.unwrap();
     }
-    store.close().await;
+    drop(store);
     TestApp::with(|config| {
         config.store.database_url = url;
         change(config);
@@ -166,7 +184,7 @@ async fn a_run_that_is_not_finite_ends_alone() {
     let poison = darkroom::pixels::latents::write(&[3e38; 64], [1, 8, 8]).unwrap();
     let bad = json!({"steps": 40, "latents": STANDARD.encode(poison), "output": {"format": "safetensors"}});
     let good = json!({"steps": 40, "seed": 3});
-    let (bad, before) = (app.make(&bad), picture(&app, &good));
+    let (bad, before) = (make(&app, &bad), picture(&app, &good));
     let (bad, company) = tokio::join!(bad, before);
     assert_eq!((&bad["status"], &bad["error"]["code"]), (&json!("failed"), &json!("not_finite")), "{bad}");
     assert_eq!(company, picture(&app, &good).await);

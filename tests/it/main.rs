@@ -22,6 +22,7 @@ mod house;
 mod parity_networks;
 mod parity_pictures;
 mod pixels;
+mod pressure;
 mod processes;
 mod program;
 mod registry;
