@@ -154,6 +154,11 @@ async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> 
     let started = Job { engine: info, ..claim.job.clone() };
     engine.events().publish(job, attempt, Event::Started(Box::new(started)));
     match plan(engine, &claim.job, &counters).await {
+        // An earlier attempt stored every picture and died before the job's end was.
+        Ok(plan) if plan.pictures.is_empty() => {
+            results::finish(engine.clone(), job, attempt, Ok(Vec::new())).await;
+            None
+        }
         Ok(plan) => Some(Start { job, attempt, plan, counters }),
         Err(failure) => {
             results::finish(engine.clone(), job, attempt, Err(failure)).await;

@@ -26,7 +26,14 @@ async fn only_job(server: &Server) -> Value {
 async fn a_death_at_any_point_of_a_job_changes_nothing() {
     let body = json!({"label": 1, "count": 3, "seed": 7, "steps": 6, "sampler": "ddpm"});
     let pictures = undisturbed(&body).await;
-    for point in ["after_claim", "after_blob", "after_blob=abort@3", "before_commit", "before_commit=abort@2"] {
+    for point in [
+        "after_claim",
+        "after_blob",
+        "after_blob=abort@3",
+        "before_commit",
+        "before_commit=abort@2",
+        "before_commit=abort@4",
+    ] {
         let home = Home::new();
         let armed = if point.contains('=') { point.to_owned() } else { format!("{point}=abort") };
         let mut server = home.start_with(&[("DARKROOM_FAILPOINTS", &armed)]);

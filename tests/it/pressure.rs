@@ -52,6 +52,9 @@ async fn a_full_queue_says_so_until_there_is_room() {
     let home = home.with("engine__max_rows", "1");
     let server = home.start();
     let long = |seed| json!({"seed": seed, "steps": 1000, "count": 16, "sampler": "ddpm"});
+    while server.get("/readyz").send().await.unwrap().status() != 200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let mut ids: Vec<String> = Vec::new();
     // The engine holds a few of these; the queue three more.
     let refused = loop {
