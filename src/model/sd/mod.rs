@@ -212,6 +212,6 @@ impl Model for StableDiffusion {
     }
 
     fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer> {
-        tch::no_grad(|| Ok(Answer::of(self.stage(stage, batch)?.to_kind(Kind::Float))))
+        tch::no_grad(|| Ok(Answer::of(self.stage(stage, batch)?.to_kind(Kind::Float).contiguous())))
     }
 }
