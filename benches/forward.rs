@@ -1,107 +1,77 @@
-//! What a forward of the embedded UNet costs, and what a bare loop of forwards makes of it.
+//! Time of a UNet forward by batch, and how much of a bare convolution's speed it reaches.
 //!
-//!     cargo bench --profile release --bench forward                       ms per row by batch, against a bare convolution
-//!     cargo bench --profile release --bench forward -- loop PICTURES STEPS   pictures per second without a service
+//!     cargo bench --bench forward -- [model folder] [f32|bf16]
+//!
+//! Each figure is the best of several runs, since what else the machine does can only add to it.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use darkroom::{
     ask::{Conditioning, Stage},
-    model::{Batch, Card, Model, family},
+    model::{Batch, Model, family},
 };
 use tch::{Device, Kind, Tensor};
 
-/// Multiplications and additions of one row at the native size, in units of 10^9 (two for each product).
+/// Multiplications and additions of the embedded model's UNet for one native row.
 const GFLOP_PER_ROW: f64 = 1.04;
-const BATCHES: [i64; 6] = [1, 2, 4, 8, 16, 32];
 
-fn load(kind: Kind) -> (Arc<Card>, Box<dyn Model>) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/emoji64");
-    let family = family(&dir).expect("the embedded model is there");
-    let card = Arc::new((family.card)(&dir).expect("its files are whole"));
-    let weights = (family.weights)(&card, Device::Cpu, kind).expect("its weights fit");
-    let model = (family.build)(&card, &weights).expect("its weights fit");
-    (card, model)
-}
-
-fn embed(model: &dyn Model, rows: i64) -> Tensor {
-    let ids = Tensor::zeros([rows, 24], (Kind::Int64, Device::Cpu));
-    ask(model, Stage::Embed, Batch { x: ids, t: Vec::new(), cond: Conditioning::none(), skip: 0 })
-}
-
-fn predict(model: &dyn Model, x: &Tensor, context: &Tensor) -> Tensor {
-    let t = (0..x.size()[0]).map(|row| (row * 31 % 1000) as f64).collect();
-    let cond = Conditioning::none().with("context", context.shallow_clone());
-    ask(model, Stage::Predict, Batch { x: x.shallow_clone(), t, cond, skip: 0 })
-}
-
-fn ask(model: &dyn Model, stage: Stage, batch: Batch) -> Tensor {
-    model.forward(stage, &batch).expect("the shapes fit").output
-}
-
-/// Seconds of one call: the median of at least nine and at least two seconds of them.
-fn median(mut call: impl FnMut()) -> f64 {
-    (0..2).for_each(|_| call());
-    let (began, mut times) = (Instant::now(), Vec::new());
-    while times.len() < 9 || began.elapsed().as_secs_f64() < 2.0 {
-        let start = Instant::now();
-        call();
-        times.push(start.elapsed().as_secs_f64());
-    }
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
-/// GFLOP/s of a 3x3 convolution of 128 to 128 channels over 32 rows of 16x16.
-fn convolution(kind: Kind) -> f64 {
-    let x = Tensor::randn([32, 128, 16, 16], (kind, Device::Cpu));
-    let weight = Tensor::randn([128, 128, 3, 3], (kind, Device::Cpu));
-    let seconds = tch::no_grad(|| median(|| drop(x.conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1))));
-    2.0 * 32.0 * 256.0 * 128.0 * 128.0 * 9.0 / seconds / 1e9
-}
-
-fn table(kind: Kind) {
-    let (card, model) = load(kind);
+fn main() -> Result<(), Box<dyn Error>> {
+    let _guard = tch::no_grad_guard();
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let dir = arguments.first().map_or_else(|| PathBuf::from("models/emoji64"), PathBuf::from);
+    let kind = if arguments.get(1).is_some_and(|kind| kind == "bf16") { Kind::BFloat16 } else { Kind::Float };
+    let family = family(&dir)?;
+    let card = Arc::new((family.card)(&dir)?);
+    let weights = (family.weights)(&card, Device::Cpu, kind)?;
+    let model = (family.build)(&card, &weights)?;
     let bare = convolution(kind);
-    println!("{kind:?}: 3x3 convolution {bare:.0} GFLOP/s");
-    println!("| rows | ms per row | GFLOP/s | share of the convolution |\n|---|---|---|---|");
-    for rows in BATCHES {
-        let [c, h, w] = card.latent;
-        let (x, context) = (Tensor::randn([rows, c, h, w], (Kind::Float, Device::Cpu)), embed(model.as_ref(), rows));
-        let per_row = median(|| drop(predict(model.as_ref(), &x, &context))) / rows as f64;
-        let rate = GFLOP_PER_ROW / per_row;
-        println!("| {rows} | {:.2} | {rate:.0} | {:.0} % |", per_row * 1e3, rate / bare * 100.0);
+    println!("{} in {kind:?}, {} threads; bare 3x3 convolution {bare:.0} GFLOP/s", card.id, tch::get_num_threads());
+    println!("| rows | ms a row | GFLOP/s | share of the convolution |\n|---|---|---|---|");
+    for rows in [1, 2, 4, 8, 16, 32] {
+        let batch = batch(model.as_ref(), rows)?;
+        let time = best(|| model.forward(Stage::Predict, &batch).map(drop).expect("a valid batch")).as_secs_f64();
+        let speed = GFLOP_PER_ROW * rows as f64 / time;
+        let share = 100.0 * speed / bare;
+        println!("| {rows} | {:.2} | {speed:.0} | {share:.0} % |", 1e3 * time / rows as f64);
     }
+    Ok(())
 }
 
-/// `pictures` guided pictures in one batch: what a service could reach if it cost nothing.
-fn bare_loop(pictures: i64, steps: i64) {
-    let (card, model) = load(Kind::Float);
-    let model = model.as_ref();
-    let [c, h, w] = card.latent;
-    let round = || {
-        let context = embed(model, 2 * pictures);
-        let x = Tensor::randn([2 * pictures, c, h, w], (Kind::Float, Device::Cpu));
-        let eps = (0..steps).fold(x, |x, _| predict(model, &x, &context));
-        drop(ask(model, Stage::Decode, Batch {
-            x: eps.narrow(0, 0, pictures),
-            t: Vec::new(),
-            cond: Conditioning::none(),
-            skip: 0,
-        }));
-    };
-    round();
-    let began = Instant::now();
-    (0..3).for_each(|_| round());
-    println!("{:.2}", 3.0 * pictures as f64 / began.elapsed().as_secs_f64());
+/// Rows of noise at different times with an empty prompt.
+fn batch(model: &dyn Model, rows: i64) -> darkroom::error::Result<Batch> {
+    let text = model.card().text.as_ref().expect("a model that reads text");
+    let ids = Tensor::from_slice(&text.tokenizer.encode("").ids).unsqueeze(0);
+    let embed = Batch { x: ids, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
+    let context = model.forward(Stage::Embed, &embed)?.output.repeat([rows, 1, 1]);
+    let [c, h, w] = model.card().latent;
+    let x = Tensor::randn([rows, c, h, w], (Kind::Float, Device::Cpu));
+    let t = (0..rows).map(|row| 999.0 * row as f64 / rows as f64).collect();
+    Ok(Batch { x, t, cond: Conditioning::none().with("context", context), skip: 0 })
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let number = |at: usize, otherwise: i64| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
-    if arguments.first().is_some_and(|first| first == "loop") {
-        bare_loop(number(1, 32), number(2, 20));
-    } else {
-        [Kind::Float, Kind::BFloat16].into_iter().for_each(table);
+/// GFLOP/s of a convolution as the UNet has them: 16 rows of 128 channels, 16 by 16.
+fn convolution(kind: Kind) -> f64 {
+    let x = Tensor::randn([16, 128, 16, 16], (Kind::Float, Device::Cpu)).to_kind(kind);
+    let weight = Tensor::randn([128, 128, 3, 3], (Kind::Float, Device::Cpu)).to_kind(kind);
+    let time = best(|| drop(x.conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)));
+    2.0 * 16.0 * 256.0 * 128.0 * 128.0 * 9.0 / time.as_secs_f64() / 1e9
+}
+
+/// The shortest time of a call, from at least five and at most a second of them.
+fn best(mut call: impl FnMut()) -> Duration {
+    let start = Instant::now();
+    let mut best = Duration::MAX;
+    let mut calls = 0;
+    while calls < 5 || start.elapsed() < Duration::from_secs(1) {
+        let call_start = Instant::now();
+        call();
+        best = best.min(call_start.elapsed());
+        calls += 1;
     }
+    best
 }

@@ -168,28 +168,10 @@ fn without_wrapping(field: &mut Value) {
 fn fill_defaults(schema: &mut Map<String, Value>, defaults: &Value) {
     let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, field) in fields {
-<<<<<<< HEAD
         without_wrapping(field);
         if let (Some(field), Some(default)) = (field.as_object_mut(), defaults.get(name)) {
-=======
-        let Some(field) = field.as_object_mut() else { continue };
-        fold(field);
-        if let Some(default) = defaults.get(name) {
->>>>>>> house
             field.insert("default".into(), default.clone());
         }
-    }
-}
-
-/// A field of an enum's type arrives as `allOf` of the enum and an object with the field's own text, which no value can
-/// satisfy; here it becomes one schema, and the field's text wins.
-fn fold(field: &mut Map<String, Value>) {
-    let Some(parts) = field.remove("allOf") else { return };
-    for part in parts.as_array().into_iter().flatten().filter_map(Value::as_object) {
-        let told = field.contains_key("type");
-        field.extend(
-            part.iter().filter(|(key, _)| !told || *key != "type").map(|(key, value)| (key.clone(), value.clone())),
-        );
     }
 }
 

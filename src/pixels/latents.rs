@@ -18,16 +18,9 @@ pub fn read(bytes: &[u8], shape: [i64; 3]) -> Result<Vec<f32>, Fault> {
     if !length.is_some_and(|length| length <= HEADER && length <= bytes.len() as u64 - 8) {
         return Err(fault(format!("is not a safetensors file with a header of at most {HEADER} bytes")));
     }
-<<<<<<< HEAD
     let file = SafeTensors::deserialize(bytes).map_err(|error| fault(refused(&error)))?;
-    let latents = match (file.tensor("latents"), file.len()) {
-        (Ok(latents), 1) => latents,
-        _ => return Err(fault("must hold exactly one tensor, `latents`".into())),
-=======
-    let file = SafeTensors::deserialize(bytes).map_err(|error| fault(format!("is not a safetensors file: {error}")))?;
     let (Ok(latents), 1) = (file.tensor("latents"), file.len()) else {
         return Err(fault("must hold exactly one tensor, `latents`".into()));
->>>>>>> house
     };
     if latents.dtype() != Dtype::F32 || !latents.shape().iter().map(|size| *size as i64).eq(shape) {
         let (dtype, found) = (latents.dtype(), latents.shape());

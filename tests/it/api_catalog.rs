@@ -76,9 +76,13 @@ async fn registries_say_all_that_is_registered_and_carry_tags() {
         assert_eq!(send(app.request(Method::GET, path).header("if-none-match", tag)).await.status, 304);
     }
     let samplers = app.get("/v1/samplers").await.json();
-    let sampler = |name: &str| samplers["data"].as_array().unwrap().iter().find(|item| item["name"] == name).unwrap().clone();
+    let sampler =
+        |name: &str| samplers["data"].as_array().unwrap().iter().find(|item| item["name"] == name).unwrap().clone();
     assert_eq!((&sampler("heun")["order"]["formal"], &sampler("heun")["stochastic"]), (&json!(2), &json!(false)));
-    assert_eq!((&sampler("euler_a")["order"]["formal"], &sampler("euler_a")["stochastic"]), (&Value::Null, &json!(true)));
+    assert_eq!(
+        (&sampler("euler_a")["order"]["formal"], &sampler("euler_a")["stochastic"]),
+        (&Value::Null, &json!(true))
+    );
     assert_eq!(sampler("ddim")["options"]["properties"]["eta"]["default"], 0.0);
     assert_eq!(sampler("ddim")["options"]["additionalProperties"], false);
 }
@@ -167,7 +171,10 @@ async fn metrics_move_as_they_should() {
 #[test]
 fn openapi_yaml_is_fresh() {
     let fresh = api().to_yaml().unwrap();
-    assert!(include_str!("../../openapi.yaml").trim_end() == fresh.trim_end(), "openapi.yaml is stale: darkroom openapi > openapi.yaml");
+    assert!(
+        include_str!("../../openapi.yaml").trim_end() == fresh.trim_end(),
+        "openapi.yaml is stale: darkroom openapi > openapi.yaml"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

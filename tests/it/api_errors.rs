@@ -105,7 +105,9 @@ async fn content_types() {
     ] {
         assert_eq!(post(Some(good)).await.status, 202, "{good}");
     }
-    for bad in [None, Some("text/plain"), Some("multipart/form-data; boundary=x"), Some("application/xml"), Some("json")] {
+    for bad in
+        [None, Some("text/plain"), Some("multipart/form-data; boundary=x"), Some("application/xml"), Some("json")]
+    {
         let answer = post(bad).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (415, Some("unsupported_media_type")), "{bad:?}");
     }
@@ -115,9 +117,25 @@ async fn content_types() {
 async fn what_is_no_json_is_400() {
     let app = TestApp::start().await;
     let deep = "[".repeat(100_000);
-    for bad in ["", "{", "{\"count\": 1,}", "{'count': 1}", "NaN", "{\"guidance\": NaN}", "{\"steps\": 01}", "{} {}", "\u{feff}{}", &deep] {
+    for bad in [
+        "",
+        "{",
+        "{\"count\": 1,}",
+        "{'count': 1}",
+        "NaN",
+        "{\"guidance\": NaN}",
+        "{\"steps\": 01}",
+        "{} {}",
+        "\u{feff}{}",
+        &deep,
+    ] {
         let answer = app.post_text(bad.to_owned()).await;
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("invalid_json")), "{}", &bad[..bad.len().min(40)]);
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (400, Some("invalid_json")),
+            "{}",
+            &bad[..bad.len().min(40)]
+        );
     }
     // D9: a lone surrogate is not JSON text, nor are bytes that are not UTF-8.
     assert_eq!(app.post_text(r#"{"prompt": "\ud83d"}"#).await.status, 400);
@@ -166,7 +184,9 @@ async fn a_flood_of_values_is_refused() {
 async fn request_ids_are_echoed_where_they_are_sane() {
     let app = TestApp::start().await;
     let long = "x".repeat(129);
-    for (sent, echoed) in [("abc-123/4", true), (&long[..128], true), (&long, false), ("with blank", false), ("", false)] {
+    for (sent, echoed) in
+        [("abc-123/4", true), (&long[..128], true), (&long, false), ("with blank", false), ("", false)]
+    {
         let answer = send(app.request(Method::GET, "/livez").header("x-request-id", sent)).await;
         let id = answer.header("x-request-id");
         assert!(!id.is_empty());
@@ -201,7 +221,10 @@ async fn slow_clients_do_not_hold_connections() {
         assert!(began.elapsed() > Duration::from_millis(500));
         String::from_utf8(answer).unwrap()
     };
-    let answer = speak("POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{").await;
+    let answer = speak(
+        "POST /v1/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{",
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"deadline\""), "{answer}");
     let answer = speak("GET /livez HTTP/1.1\r\nhost: ").await;
     assert!(!answer.contains("200 OK"), "{answer}");

@@ -75,7 +75,10 @@ async fn each_format_has_its_own_bytes_and_tag() {
     let many = format!("\"x\", W/{}", tags[0]);
     assert_eq!(ask(&app, Method::GET, url, &[("if-none-match", &many)]).await.status, 304);
     let refused = ask(&app, Method::GET, url, &[("accept", "image/gif")]).await;
-    assert_eq!((refused.status, refused.json()["code"].as_str(), refused.header("vary")), (406, Some("not_acceptable"), "accept"));
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str(), refused.header("vary")),
+        (406, Some("not_acceptable"), "accept")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,8 +92,16 @@ async fn a_picture_comes_as_it_was_made() {
         assert_eq!(image["size_bytes"], got.body.len());
         assert!(is(content_type, &got.body));
     }
-    let low = app.generate(&json!({"steps": 4, "seed": 1, "width": 64, "height": 64, "output": {"format": "jpeg", "quality": 10}})).await;
-    let high = app.generate(&json!({"steps": 4, "seed": 1, "width": 64, "height": 64, "output": {"format": "jpeg", "quality": 95}})).await;
+    let low = app
+        .generate(
+            &json!({"steps": 4, "seed": 1, "width": 64, "height": 64, "output": {"format": "jpeg", "quality": 10}}),
+        )
+        .await;
+    let high = app
+        .generate(
+            &json!({"steps": 4, "seed": 1, "width": 64, "height": 64, "output": {"format": "jpeg", "quality": 95}}),
+        )
+        .await;
     assert!(low["images"][0]["size_bytes"].as_u64() < high["images"][0]["size_bytes"].as_u64());
 }
 
@@ -112,10 +123,18 @@ fn texts(png: &[u8]) -> Vec<(String, String, String)> {
         assert_eq!(crc(&rest[4..8 + length]).to_be_bytes(), rest[8 + length..12 + length]);
         let keyword = || data.split(|byte| *byte == 0).next().unwrap();
         let text = match kind {
-            "tEXt" => Some(data[keyword().len() + 1..].iter().map(|byte| {
-                assert!(*byte == b'\n' || (32..127).contains(byte) || *byte >= 160, "{byte} is not legal in tEXt");
-                char::from(*byte)
-            }).collect()),
+            "tEXt" => Some(
+                data[keyword().len() + 1..]
+                    .iter()
+                    .map(|byte| {
+                        assert!(
+                            *byte == b'\n' || (32..127).contains(byte) || *byte >= 160,
+                            "{byte} is not legal in tEXt"
+                        );
+                        char::from(*byte)
+                    })
+                    .collect(),
+            ),
             "iTXt" => Some(String::from_utf8(data[keyword().len() + 5..].to_vec()).unwrap()),
             _ => None,
         };
@@ -136,7 +155,9 @@ fn crc(bytes: &[u8]) -> u32 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_png_carries_the_request_that_makes_it() {
     let app = TestApp::start().await;
-    for prompt in ["a red heart", "é", "赤いハート ❤️ é", "\u{1f98a}", "a\nNegative prompt: x\nSteps: 99", "tab\tand \u{7f}"] {
+    for prompt in
+        ["a red heart", "é", "赤いハート ❤️ é", "\u{1f98a}", "a\nNegative prompt: x\nSteps: 99", "tab\tand \u{7f}"]
+    {
         let job = app.generate(&json!({"prompt": prompt, "seed": 9, "count": 2, "steps": 3, "label": 1})).await;
         let png = app.picture(&job, 1).await;
         let texts = texts(&png);

@@ -30,7 +30,8 @@ fn id(job: &Value) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_job_in_full() {
     let app = TestApp::start().await;
-    let answer = app.post("/v1/generations", &json!({"seed": 3, "steps": 4, "label": 1, "metadata": {"who": "me"}})).await;
+    let answer =
+        app.post("/v1/generations", &json!({"seed": 3, "steps": 4, "label": 1, "metadata": {"who": "me"}})).await;
     let job = answer.json();
     assert_eq!((answer.status, answer.header("location")), (202, format!("/v1/jobs/{}", id(&job)).as_str()));
     assert_eq!(answer.header("preference-applied"), "");
@@ -260,6 +261,7 @@ async fn a_running_job_stops_when_it_is_canceled() {
     assert_eq!(canceled["status"], "canceled");
     let evaluations = canceled["usage"]["evaluations"].as_u64().unwrap();
     assert!((1..16_000).contains(&evaluations), "{canceled}");
+    assert_eq!(canceled["progress"]["evaluations"], evaluations);
     // The engine has room again, and the job is as it was.
     app.generate(&json!({"steps": 3})).await;
     assert_eq!(app.get(&format!("/v1/jobs/{}", id(&job))).await.json(), canceled);

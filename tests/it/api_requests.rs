@@ -188,7 +188,13 @@ async fn work_and_prompts_are_limited_with_the_computed_number() {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_that_are_not_finite_are_refused() {
     let app = TestApp::start().await;
-    for (number, pointer) in [("1e999", "/guidance"), ("-1e999", "/guidance"), ("1e308", "/guidance"), ("-1e308", "/guidance"), ("1e39", "/guidance")] {
+    for (number, pointer) in [
+        ("1e999", "/guidance"),
+        ("-1e999", "/guidance"),
+        ("1e308", "/guidance"),
+        ("-1e308", "/guidance"),
+        ("1e39", "/guidance"),
+    ] {
         let answer = app.post_text(format!(r#"{{"guidance": {number}}}"#)).await;
         assert_eq!((answer.status, answer.pointers()), (422, vec![pointer.to_owned()]), "{number}");
         let answer = app.post_text(format!(r#"{{"guidance": {{"name": "cfg", "scale": {number}}}}}"#)).await;
@@ -203,7 +209,17 @@ async fn numbers_that_are_not_finite_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_prompts_are_plain_text() {
     let app = TestApp::start().await;
-    for prompt in ["(", &"(".repeat(50), &"(".repeat(5000), "((((a", "a)))", "(a:)", "(a:1e9)", r"\(a\)", "赤いハート ❤️ é \u{1f98a}"] {
+    for prompt in [
+        "(",
+        &"(".repeat(50),
+        &"(".repeat(5000),
+        "((((a",
+        "a)))",
+        "(a:)",
+        "(a:1e9)",
+        r"\(a\)",
+        "赤いハート ❤️ é \u{1f98a}",
+    ] {
         let began = Instant::now();
         let job = app.generate(&json!({"prompt": prompt, "steps": 2})).await;
         assert_eq!(job["request"]["prompt"], *prompt);
@@ -231,7 +247,10 @@ async fn every_number_of_steps_works() {
             assert_eq!(job["usage"]["evaluations"], steps, "{sampler}");
         }
     }
-    assert_eq!(app.post("/v1/generations", &json!({"sampler": "ddim", "schedule": "leading", "steps": 1001})).await.pointers(), ["/steps"]);
+    assert_eq!(
+        app.post("/v1/generations", &json!({"sampler": "ddim", "schedule": "leading", "steps": 1001})).await.pointers(),
+        ["/steps"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +269,10 @@ async fn the_request_of_a_job_makes_the_same_picture() {
 async fn latents_come_out_and_go_in() {
     let app = TestApp::start().await;
     let out = app.generate(&json!({"seed": 5, "steps": 4, "count": 2, "output": {"format": "safetensors"}})).await;
-    assert_eq!((&out["images"], &out["files"][1]["seed"], &out["files"][1]["kind"]), (&json!([]), &json!(6), &json!("latents")));
+    assert_eq!(
+        (&out["images"], &out["files"][1]["seed"], &out["files"][1]["kind"]),
+        (&json!([]), &json!(6), &json!("latents"))
+    );
     let url = out["files"][0]["url"].as_str().unwrap();
     let file = app.get(url).await;
     assert_eq!((file.status, file.header("content-type")), (200, "application/vnd.safetensors"));
@@ -295,7 +317,9 @@ async fn latents_that_lie_about_themselves_are_refused() {
         bytes.extend_from_slice(data);
         BASE64_STANDARD.encode(bytes)
     };
-    let entry = |shape: &str, offsets: &str| format!(r#"{{"latents":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#);
+    let entry = |shape: &str, offsets: &str| {
+        format!(r#"{{"latents":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    };
     let zeros = vec![0_u8; 256];
     let nan = f32::NAN.to_le_bytes().repeat(64);
     let bad = [
@@ -305,7 +329,10 @@ async fn latents_that_lie_about_themselves_are_refused() {
         file(&entry("[1,8,8]", "[256,0]"), &zeros),
         file(&entry("[-1]", "[0,4]"), &zeros),
         file(&entry("[1,8,9]", "[0,288]"), &[0; 288]),
-        file(r#"{"latents":{"dtype":"F32","shape":[1,8,8],"data_offsets":[0,256]},"b":{"dtype":"F32","shape":[1,8,8],"data_offsets":[0,256]}}"#, &zeros),
+        file(
+            r#"{"latents":{"dtype":"F32","shape":[1,8,8],"data_offsets":[0,256]},"b":{"dtype":"F32","shape":[1,8,8],"data_offsets":[0,256]}}"#,
+            &zeros,
+        ),
         file(r#"{"noise":{"dtype":"F32","shape":[1,8,8],"data_offsets":[0,256]}}"#, &zeros),
         file(&entry("[1,8,8]", "[0,256]"), &nan),
         "////".into(),
@@ -319,7 +346,12 @@ async fn latents_that_lie_about_themselves_are_refused() {
         let answer = app.post("/v1/generations", &json!({"latents": latents})).await;
         assert_eq!((answer.status, answer.pointers()), (422, vec!["/latents".to_owned()]), "{latents}");
     }
-    for missing in [json!({"file": "01890000-0000-7000-8000-000000000000"}), json!({"file": "x"}), json!({"blob": "sha256:00"}), json!({"blob": format!("sha256:{}", "0".repeat(64))})] {
+    for missing in [
+        json!({"file": "01890000-0000-7000-8000-000000000000"}),
+        json!({"file": "x"}),
+        json!({"blob": "sha256:00"}),
+        json!({"blob": format!("sha256:{}", "0".repeat(64))}),
+    ] {
         let answer = app.post("/v1/generations", &json!({"latents": missing})).await;
         assert_eq!((answer.status, answer.pointers()), (422, vec!["/latents".to_owned()]), "{missing}");
     }

@@ -36,11 +36,37 @@ fn generate_writes_the_picture_and_prints_its_path() {
 #[test]
 fn generate_takes_what_a_request_takes() {
     let dir = tempfile::tempdir().unwrap();
-    let done = darkroom(dir.path(), &[
-        "generate", "-o", "x.jpg", "--count", "2", "--size", "24x16", "--sampler", r#"{"name": "ddim", "eta": 0.5}"#,
-        "--schedule", "karras", "--guidance", "2.5", "--label", "1", "--steps", "4", "--negative", "blur", "a heart",
-    ]);
-    assert_eq!((done.status.code(), text(&done.stdout).as_str()), (Some(0), "x-0.jpg\nx-1.jpg\n"), "{}", text(&done.stderr));
+    let done = darkroom(
+        dir.path(),
+        &[
+            "generate",
+            "-o",
+            "x.jpg",
+            "--count",
+            "2",
+            "--size",
+            "24x16",
+            "--sampler",
+            r#"{"name": "ddim", "eta": 0.5}"#,
+            "--schedule",
+            "karras",
+            "--guidance",
+            "2.5",
+            "--label",
+            "1",
+            "--steps",
+            "4",
+            "--negative",
+            "blur",
+            "a heart",
+        ],
+    );
+    assert_eq!(
+        (done.status.code(), text(&done.stdout).as_str()),
+        (Some(0), "x-0.jpg\nx-1.jpg\n"),
+        "{}",
+        text(&done.stderr)
+    );
     assert!(text(&done.stderr).contains("warning: /prompt: ignored"), "{}", text(&done.stderr));
     for name in ["x-0.jpg", "x-1.jpg"] {
         assert!(std::fs::read(dir.path().join(name)).unwrap().starts_with(b"\xff\xd8\xff"));

@@ -1,5 +1,11 @@
 //! The integration tests: one binary, so that LibTorch is linked once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "a test that panics has failed, and tests build values to give them away"
+)]
+
 mod api_catalog;
 mod api_errors;
 mod api_events;
@@ -8,12 +14,15 @@ mod api_jobs;
 mod api_requests;
 mod batching;
 mod cli;
+mod company;
 mod crash;
 mod events;
+mod folders;
 mod house;
 mod parity_networks;
 mod parity_pictures;
 mod pixels;
+mod pressure;
 mod processes;
 mod program;
 mod registry;
@@ -21,3 +30,4 @@ mod solvers;
 mod store;
 mod support;
 mod tokenizer;
+mod weights;

@@ -1,11 +1,11 @@
 //! The program as a supervisor, a shell and a second copy of itself see it.
 
-use std::{fs, process::Output};
+use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::server::Home;
+use crate::support::server::{Home, Server};
 
 /// A job that takes a while: many dimensions, many steps.
 fn long() -> Value {
@@ -121,47 +121,24 @@ async fn memory_does_not_grow_with_the_history() {
 }
 
 #[test]
-fn the_shell_makes_the_same_picture_without_a_store() {
-    let home = Home::new();
-    let output = home.command(&["generate", "--label", "1", "--steps", "4", "--seed", "7", "-o", "one.png"]).output();
-    let output = succeeded(output.unwrap());
-    assert_eq!(output.trim(), "one.png");
-    let again =
-        home.command(&["generate", "--label", "1", "--steps", "4", "--seed", "6", "--count", "2", "-o", "two.png"]);
-    let output = succeeded({ again }.output().unwrap());
-    assert_eq!(output.trim(), "two-0.png\ntwo-1.png");
-    let read = |name: &str| fs::read(home.path().join(name)).unwrap();
-    assert!(read("one.png").starts_with(b"\x89PNG"));
-    assert_eq!(read("one.png"), read("two-1.png"), "picture 1 of seed 6 is picture 0 of seed 7");
-    let left: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 3, "only the pictures: {left:?}");
-}
-
-#[test]
-fn wrong_use_is_told_apart_from_failure() {
-    let home = Home::new();
-    let code = |arguments: &[&str]| home.command(arguments).output().unwrap();
-    let unknown = code(&["generate", "--sampler", "eular"]);
-    assert_eq!(unknown.status.code(), Some(2));
-    let said = String::from_utf8(unknown.stderr).unwrap();
-    assert!(said.contains("eular") && said.contains("euler"), "{said}");
-    assert_eq!(code(&["generate", "-o", "picture.bmp"]).status.code(), Some(2));
-    assert_eq!(code(&["paint"]).status.code(), Some(2));
-    assert_eq!(code(&["--config", "absent.toml", "serve"]).status.code(), Some(2));
-    assert_eq!(code(&["generate", "-o", "no/such/folder/picture.png"]).status.code(), Some(1));
-}
-
-#[test]
-fn the_shell_lists_models_and_describes_the_api() {
-    let home = Home::new();
-    let models = succeeded(home.command(&["models"]).output().unwrap());
-    assert!(models.lines().any(|line| line.starts_with("* gaussian")), "{models}");
+fn the_committed_description_of_the_api_is_fresh() {
     let written = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")).unwrap();
-    let described = succeeded(home.command(&["openapi"]).output().unwrap());
-    assert!(described == written, "openapi.yaml is stale: run `make openapi`");
+    let described = Home::new().command(&["openapi"]).output().unwrap();
+    assert!(described.status.success(), "{}", String::from_utf8_lossy(&described.stderr));
+    assert!(described.stdout == written.as_bytes(), "openapi.yaml is stale: run `make openapi`");
 }
 
-fn succeeded(output: Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+/// The program starts itself once more with sleeping threads, and stays the process that its supervisor knows.
+#[tokio::test]
+async fn threads_sleep_while_they_wait_unless_told_otherwise() {
+    let policy = |server: &Server| {
+        let variables = fs::read(format!("/proc/{}/environ", server.pid())).unwrap();
+        let variables = String::from_utf8_lossy(&variables).into_owned();
+        variables.split('\0').find_map(|variable| variable.strip_prefix("OMP_WAIT_POLICY=")).unwrap().to_owned()
+    };
+    let home = Home::new();
+    assert_eq!(policy(&home.start_with(&[("OMP_WAIT_POLICY", "ACTIVE")])), "ACTIVE");
+    let mut command = home.command(&["serve"]);
+    command.env_remove("OMP_WAIT_POLICY");
+    assert_eq!(policy(&home.launch(command)), "PASSIVE");
 }

@@ -28,7 +28,8 @@ pub struct Answer {
 impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// A header's text, empty where there is none.
@@ -136,7 +137,9 @@ impl TestApp {
         while events.len() < most {
             let Some(chunk) = chunks.next().await else { break };
             text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
-            while let Some((block, rest)) = text.split_once("\n\n").map(|(block, rest)| (block.to_owned(), rest.to_owned())) {
+            while let Some((block, rest)) =
+                text.split_once("\n\n").map(|(block, rest)| (block.to_owned(), rest.to_owned()))
+            {
                 events.extend(event(&block));
                 text = rest;
             }
@@ -161,7 +164,8 @@ pub async fn send(request: RequestBuilder) -> Answer {
 
 /// A block of an event stream; comments are none.
 fn event(block: &str) -> Option<Sent> {
-    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
+    let field =
+        |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
     let data = field("data:")?;
     Some(Sent { id: field("id:"), event: field("event:").unwrap(), data: serde_json::from_str(&data).unwrap() })
 }

@@ -72,9 +72,15 @@ impl Home {
 
     /// A server in this folder with these variables in its environment.
     pub fn start_with(&self, variables: &[(&str, &str)]) -> Server {
-        let log = self.path().join(format!("log-{}", fs::read_dir(self.path()).unwrap().count()));
         let mut command = self.command(&["serve"]);
-        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
+        command.envs(variables.iter().copied());
+        self.launch(command)
+    }
+
+    /// The server that this command starts.
+    pub fn launch(&self, mut command: Command) -> Server {
+        let log = self.path().join(format!("log-{}", fs::read_dir(self.path()).unwrap().count()));
+        command.stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
@@ -170,6 +176,11 @@ impl Server {
     pub fn terminate(&self) {
         let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Resident memory, in bytes.
