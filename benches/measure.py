@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 THINGS = ["a red heart", "pizza", "snail", "smiling face with sunglasses", "rocket", "cat face", "sun", "rainbow"]
 HANDS = ["noto", "twemoji", "fluent"]
+BINARY = ROOT / "target/release/darkroom"
 
 
 def free_port():
@@ -43,7 +44,7 @@ class Darkroom:
 
     def __init__(self, port, folder, bf16):
         self.base = f"http://127.0.0.1:{port}"
-        self.command = [str(ROOT / "target/release/darkroom"), "serve"]
+        self.command = [str(BINARY), "serve"]
         self.environment = {
             "DARKROOM__HTTP__LISTEN": f"127.0.0.1:{port}",
             "DARKROOM__STORE__DATABASE_URL": f"sqlite://{folder}/d.db",
