@@ -1,6 +1,6 @@
 """Measures darkroom against a bare loop and against the peer (benches/peer/server.py), all in one run on one machine.
 
-    make build && cargo bench --no-run --profile release --bench forward
+    make build && cargo bench --no-run --profile release --bench bare_loop
     python -m venv .venv && .venv/bin/pip install -r benches/peer/requirements.txt
     .venv/bin/python benches/measure.py [--rounds 3] [--only overhead,f32,bf16,start]
 
@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 THINGS = ["a red heart", "pizza", "snail", "smiling face with sunglasses", "rocket", "cat face", "sun", "rainbow"]
 HANDS = ["noto", "twemoji", "fluent"]
+BINARY = ROOT / "target/release/darkroom"
 
 
 def free_port():
@@ -43,7 +44,7 @@ class Darkroom:
 
     def __init__(self, port, folder, bf16):
         self.base = f"http://127.0.0.1:{port}"
-        self.command = [str(ROOT / "target/release/darkroom"), "serve"]
+        self.command = [str(BINARY), "serve"]
         self.environment = {
             "DARKROOM__HTTP__LISTEN": f"127.0.0.1:{port}",
             "DARKROOM__STORE__DATABASE_URL": f"sqlite://{folder}/d.db",
@@ -137,10 +138,10 @@ def throughput(server, requests, rounds):
 
 def overhead(rounds):
     alike = [dict(prompt=f"{THINGS[k % 8]}", seed=k, steps=20, sampler="dpmpp_2m", guidance=5.0) for k in range(32)]
-    bench = max((ROOT / "target/release/deps").glob("forward-*[!.d]"), key=lambda path: path.stat().st_mtime)
+    bench = max((ROOT / "target/release/deps").glob("bare_loop-*[!.d]"), key=lambda path: path.stat().st_mtime)
     bare, served = [], []
     for _ in range(rounds):
-        done = subprocess.run([str(bench), "loop", "32", "20"], capture_output=True, text=True, check=True)
+        done = subprocess.run([str(bench), "32", "20"], capture_output=True, text=True, check=True)
         bare.append(float(done.stdout.split()[-1]))
         with running(Darkroom) as server:
             served.append(throughput(server, alike, 3))

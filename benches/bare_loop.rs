@@ -1,0 +1,51 @@
+//! Pictures per second of a bare loop of forwards: what the service could reach if it cost nothing.
+//!
+//!     cargo bench --profile release --bench bare_loop -- [pictures] [steps]
+
+use std::{error::Error, path::Path, sync::Arc, time::Instant};
+
+use darkroom::{
+    ask::{Conditioning, Stage},
+    error::Result,
+    model::{Batch, Model, family},
+};
+use tch::{Device, Kind, Tensor};
+
+/// Loops that are timed, after one that is not.
+const ROUNDS: u32 = 3;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let numbers: Vec<i64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let (pictures, steps) = (numbers.first().copied().unwrap_or(32), numbers.get(1).copied().unwrap_or(20));
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/emoji64");
+    let family = family(&dir)?;
+    let card = Arc::new((family.card)(&dir)?);
+    let model = (family.build)(&card, &(family.weights)(&card, Device::Cpu, Kind::Float)?)?;
+    make(model.as_ref(), pictures, steps)?;
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        make(model.as_ref(), pictures, steps)?;
+    }
+    println!("{:.2}", f64::from(ROUNDS) * pictures as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// All pictures in one batch, with two rows each as classifier-free guidance has them.
+fn make(model: &dyn Model, pictures: i64, steps: i64) -> Result<()> {
+    let rows = 2 * pictures;
+    let alone = |x: Tensor| Batch { x, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
+    let ids = Tensor::zeros([rows, 24], (Kind::Int64, Device::Cpu));
+    let context = model.forward(Stage::Embed, &alone(ids))?.output;
+    let [c, h, w] = model.card().latent;
+    let mut batch = Batch {
+        x: Tensor::randn([rows, c, h, w], (Kind::Float, Device::Cpu)),
+        t: vec![500.0; usize::try_from(rows).unwrap_or(0)],
+        cond: Conditioning::none().with("context", context),
+        skip: 0,
+    };
+    for _ in 0..steps {
+        batch.x = model.forward(Stage::Predict, &batch)?.output;
+    }
+    model.forward(Stage::Decode, &alone(batch.x.narrow(0, 0, pictures)))?;
+    Ok(())
+}
