@@ -38,8 +38,17 @@ pub struct Bucket {
 pub struct Measured {
     /// Forward times at the native shape, by stage name.
     pub curves: HashMap<String, Curve>,
-    /// Rows from which a row's bits do not depend on its company: the floor found, or `None` where none up to 16 is.
-    pub floor: Option<Option<usize>>,
+    /// Rows from which a row's bits do not depend on its company, once that was looked for.
+    pub floor: Option<Floor>,
+}
+
+/// What the search for a strict row count found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Floor {
+    /// From this count on the bits agree.
+    At(usize),
+    /// No count up to this one will do.
+    Above(usize),
 }
 
 impl Measured {
@@ -63,7 +72,7 @@ pub struct Host {
     native: HashMap<String, Curve>,
     /// Rows that every predict forward is padded to, in strict mode.
     pub strict: Option<usize>,
-    floor: Option<Option<usize>>,
+    floor: Option<Floor>,
 }
 
 /// Floors that are tried for strict mode.
@@ -177,21 +186,23 @@ impl Host {
             config::Strict::On => FLOORS[FLOORS.len() - 1],
             config::Strict::Auto => FREE_FLOOR,
         };
-        let known = self.floor.filter(|floor| floor.is_some() || config.strict == config::Strict::Auto);
-        let floor = match known {
-            Some(floor) => floor,
+        let floor = match self.floor {
+            Some(Floor::Above(tried)) if tried < limit => self.find_floor(limit, config.max_rows as usize)?,
+            Some(known) => known,
             None => self.find_floor(limit, config.max_rows as usize)?,
         };
         self.floor = Some(floor);
-        self.strict = match config.strict {
-            config::Strict::Auto => floor.filter(|floor| *floor <= FREE_FLOOR),
-            _ => Some(floor.unwrap_or(config.max_rows as usize)),
+        self.strict = match (floor, config.strict) {
+            (Floor::At(rows), config::Strict::Auto) => (rows <= FREE_FLOOR).then_some(rows),
+            (Floor::At(rows), _) => Some(rows),
+            (Floor::Above(_), config::Strict::Auto) => None,
+            (Floor::Above(_), _) => Some(config.max_rows as usize),
         };
         Ok(())
     }
 
     /// The least of [`FLOORS`] up to `limit` from which the first row has the same bits at every greater count tried.
-    fn find_floor(&self, limit: usize, max: usize) -> Result<Option<usize>> {
+    fn find_floor(&self, limit: usize, max: usize) -> Result<Floor> {
         let context = self.context()?;
         let alone = |rows: usize| -> Result<Tensor> {
             Ok(self.forward(Stage::Predict, self.sample(rows, &context, rows as u64))?.output.get(0).copy())
@@ -204,10 +215,10 @@ impl Host {
                 same = same && alone(count)? == own;
             }
             if same {
-                return Ok(Some(floor));
+                return Ok(Floor::At(floor));
             }
         }
-        Ok(None)
+        Ok(Floor::Above(limit))
     }
 
     /// Conditioning of one row, `[1, ..]`.

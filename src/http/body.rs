@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::StreamExt;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     app::App,
@@ -22,6 +22,9 @@ use crate::{
 
 /// How many times the limit is read and thrown away, so that a client that is still sending can hear that it is too much.
 const PATIENCE: usize = 4;
+
+/// Bytes that are parsed where they arrive; more would hold up the other requests of the thread.
+const SMALL: usize = 1 << 18;
 
 /// A JSON body that [`json::parse`] has nothing to say against.
 #[derive(Debug)]
@@ -39,7 +42,10 @@ impl FromRequest<Arc<App>> for Json {
         }
         let time = Duration::from_secs(app.config.http.request_timeout_s);
         let bytes = timeout(time, read(body, limit)).await.map_err(|_| Problem::slow())??;
-        json::parse(&bytes).map(Self)
+        match bytes.len() {
+            0..=SMALL => json::parse(&bytes).map(Self),
+            _ => spawn_blocking(move || json::parse(&bytes)).await.map_err(Problem::internal)?.map(Self),
+        }
     }
 }
 

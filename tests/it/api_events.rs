@@ -24,7 +24,7 @@ fn place(event: &Sent) -> Option<(u64, u64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_tells_its_story_from_the_first_event_to_the_last() {
     let app = TestApp::start().await;
-    let body = json!({"count": 2, "steps": 400, "sampler": "ddim", "preview_every": 100, "label": 0});
+    let body = json!({"count": 2, "steps": 1000, "sampler": "ddim", "preview_every": 300, "label": 0});
     let job = app.submit(&body).await;
     let events = app.events(id(&job), None).await;
     let seen = names(&events);
@@ -37,7 +37,7 @@ async fn a_job_tells_its_story_from_the_first_event_to_the_last() {
     let progress: Vec<_> = events.iter().filter(|event| event.event == "progress").map(|event| &event.data).collect();
     let counts: Vec<_> = progress.iter().map(|data| data["evaluations"].as_u64().unwrap()).collect();
     assert!(counts.windows(2).all(|pair| pair[0] < pair[1]), "{counts:?}");
-    assert_eq!(progress.last().unwrap(), &&json!({"evaluations": 800, "of": 800}), "it ends exactly at it");
+    assert_eq!(progress.last().unwrap(), &&json!({"evaluations": 2000, "of": 2000}), "it ends exactly at it");
 
     let last = events.last().unwrap();
     assert_eq!(last.data, app.get(&format!("/v1/jobs/{}", id(&job))).await.json());
@@ -69,7 +69,7 @@ async fn previews_can_be_looked_at_while_the_job_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_was_cut_goes_on_where_it_ended() {
     let app = TestApp::start().await;
-    let job = app.submit(&json!({"count": 3, "steps": 200, "sampler": "ddim"})).await;
+    let job = app.submit(&json!({"count": 3, "steps": 1000, "sampler": "ddim"})).await;
     let all = app.events(id(&job), None).await;
     assert!(all.len() >= 6, "{:?}", names(&all));
     for cut in 0..all.len() - 1 {
@@ -123,7 +123,8 @@ async fn events_are_not_held_back() {
         app.request(Method::GET, &format!("/v1/jobs/{}/events", id(&job))).header("accept-encoding", "gzip, br");
     let mut response = request.send().await.unwrap();
     let first = response.chunk().await.unwrap().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(1) && first.starts_with(b"id: ") || first.starts_with(b"event: "));
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(first.starts_with(b"id: ") || first.starts_with(b"event: "));
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(header("content-type").as_deref(), Some("text/event-stream"));
     assert_eq!(header("x-accel-buffering").as_deref(), Some("no"));

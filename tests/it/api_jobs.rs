@@ -261,6 +261,7 @@ async fn a_running_job_stops_when_it_is_canceled() {
     assert_eq!(canceled["status"], "canceled");
     let evaluations = canceled["usage"]["evaluations"].as_u64().unwrap();
     assert!((1..16_000).contains(&evaluations), "{canceled}");
+    assert_eq!(canceled["progress"]["evaluations"], evaluations);
     // The engine has room again, and the job is as it was.
     app.generate(&json!({"steps": 3})).await;
     assert_eq!(app.get(&format!("/v1/jobs/{}", id(&job))).await.json(), canceled);

@@ -1,6 +1,6 @@
 //! Networks against the Python libraries, from goldens made by tests/data/make_goldens.py.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use darkroom::{
     ask::{Conditioning, Stage},
@@ -9,8 +9,10 @@ use darkroom::{
 };
 use tch::{Device, Kind, Tensor};
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+use crate::folders::{root, tiny};
+
+fn emoji64() -> std::path::PathBuf {
+    root().join("models/emoji64")
 }
 
 type Goldens = BTreeMap<String, Tensor>;
@@ -21,10 +23,9 @@ fn goldens(path: &str) -> Goldens {
 }
 
 /// The model of a folder and a second one around the same weights.
-fn load(dir: &str, kind: Kind) -> Vec<Box<dyn Model>> {
-    let dir = root().join(dir);
-    let family = family(&dir).unwrap();
-    let card = Arc::new((family.card)(&dir).unwrap());
+fn load(dir: &Path, kind: Kind) -> Vec<Box<dyn Model>> {
+    let family = family(dir).unwrap();
+    let card = Arc::new((family.card)(dir).unwrap());
     let weights = (family.weights)(&card, Device::Cpu, kind).unwrap();
     vec![(family.build)(&card, &weights).unwrap(), (family.build)(&card, &weights.share()).unwrap()]
 }
@@ -67,31 +68,35 @@ fn compare(model: &dyn Model, goldens: &Goldens) -> BTreeMap<String, f64> {
     found
 }
 
-fn check(dir: &str, file: &str, cases: usize) {
+fn shown(found: &BTreeMap<String, f64>) -> String {
+    found.iter().map(|(name, difference)| format!("{name} {difference:.1e} ")).collect()
+}
+
+fn check(dir: &Path, file: &str, cases: usize) {
     let goldens = goldens(file);
     for model in load(dir, Kind::Float) {
         let found = compare(model.as_ref(), &goldens);
-        println!("{dir}: {found:.2e?}");
+        println!("{dir}: {found:?}");
         assert_eq!(found.len(), cases);
-        assert!(found.values().all(|difference| *difference <= 1e-4), "{dir}: {found:#?}");
+        assert!(found.values().all(|difference| *difference <= 1e-4), "{file}: {found:#?}");
     }
 }
 
 #[test]
 fn the_embedded_model_agrees() {
-    check("models/emoji64", "emoji64.safetensors", 3 + 5 + 2 + 2);
+    check(&emoji64(), "emoji64.safetensors", 3 + 5 + 2 + 2);
 }
 
 /// 2022 names of the autoencoder's attention, `text_model.` before the text encoder's, `position_ids` among them.
 #[test]
 fn the_layout_of_stable_diffusion_1_5_agrees() {
-    check("tests/data/goldens/sd15", "sd15/golden.safetensors", 3 + 2 + 1 + 1);
+    check(tiny("sd15").path(), "sd15/golden.safetensors", 3 + 2 + 1 + 1);
 }
 
 /// Linear projections, heads for each block, exact GELU, v prediction.
 #[test]
 fn the_layout_of_stable_diffusion_2_1_agrees() {
-    check("tests/data/goldens/sd21", "sd21/golden.safetensors", 4 + 2 + 1 + 1);
+    check(tiny("sd21").path(), "sd21/golden.safetensors", 4 + 2 + 1 + 1);
 }
 
 #[test]
@@ -99,7 +104,7 @@ fn narrow_numbers_come_close() {
     let goldens = goldens("emoji64.safetensors");
     for model in load("models/emoji64", Kind::BFloat16) {
         let found = compare(model.as_ref(), &goldens);
-        println!("bf16: {found:.2e?}");
+        println!("bf16: {found:?}");
         assert!(found.values().all(|difference| *difference <= 0.05), "{found:#?}");
         assert!(found.values().any(|difference| *difference > 1e-4), "bf16 was not used");
     }
@@ -107,22 +112,26 @@ fn narrow_numbers_come_close() {
 
 #[test]
 fn cards_say_what_the_files_say() {
-    let card = |dir: &str| (family(&root().join(dir)).unwrap().card)(&root().join(dir)).unwrap();
-    let emoji = card("models/emoji64");
+    let card = |dir: &Path| (family(dir).unwrap().card)(dir).unwrap();
+    let emoji = card(&emoji64());
     assert_eq!((&*emoji.id, emoji.latent, emoji.factor, emoji.multiple), ("emoji64", [4, 16, 16], 4, 16));
     assert_eq!((emoji.prediction, emoji.steps_offset, emoji.native()), (Prediction::Epsilon, 1, (64, 64)));
     assert_eq!((emoji.defaults.title.as_str(), emoji.defaults.steps), ("Emoji 64", 25));
     assert_eq!((emoji.sha256.len(), emoji.text.unwrap().layers), (64, 3));
     let alphas = [0, 500, 999].map(|t| emoji.process.at(f64::from(t)).alpha);
     // sqrt(alphas_cumprod) of diffusers for scaled_linear 0.00085 to 0.012.
-    for (alpha, golden) in alphas.into_iter().zip([0.999_574_9, 0.526_288_6, 0.068_265_1]) {
-        assert!((alpha - golden).abs() < 2e-6, "{alpha} {golden}");
+    for (alpha, golden) in alphas.into_iter().zip([0.999_574_909_6, 0.525_673_552_5, 0.068_264_914_2]) {
+        assert!((alpha - golden).abs() < 1e-9, "{alpha} {golden}");
     }
+    let second = card(tiny("sd21").path());
+    assert_eq!((second.latent, second.factor, second.multiple), ([4, 96, 96], 8, 64));
+    assert_eq!((second.prediction, second.text.unwrap().layers), (Prediction::VPrediction, 4));
+    assert_eq!((second.defaults.sampler.as_str(), second.defaults.schedule.as_str()), ("ddim", "leading"));
 }
 
 #[test]
 fn a_stage_refuses_what_it_cannot_do() {
-    let model = &load("models/emoji64", Kind::Float)[0];
+    let model = &load(&emoji64(), Kind::Float)[0];
     let ids = Tensor::zeros([1, 24], (Kind::Int64, Device::Cpu));
     assert!(model.forward(Stage::Embed, &Batch { skip: 3, ..rows(&ids) }).is_err());
     let latents = Tensor::zeros([1, 4, 16, 16], (Kind::Float, Device::Cpu));

@@ -3,22 +3,20 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use darkroom::model::{Tokenizer, Tokens};
 use serde::Deserialize;
 
+use crate::folders::root;
+
 #[derive(Deserialize)]
 struct Golden {
     prompt: String,
     ids: Vec<i64>,
     dropped: usize,
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn goldens(name: &str) -> Vec<Golden> {

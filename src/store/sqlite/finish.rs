@@ -90,8 +90,9 @@ pub async fn cancel(
     usage: Option<Usage>,
 ) -> Result<Found<(Job, bool)>> {
     let mut tx = store.begin().await?;
-    let sql = "UPDATE jobs SET status = 'canceled', finished_at = ?, error = ?, usage = coalesce(?, usage) \
-               WHERE id = ? AND status IN ('queued', 'running')";
+    let sql = "UPDATE jobs SET status = 'canceled', finished_at = ?1, error = ?2, usage = coalesce(?3, usage), \
+               evaluations = coalesce(json_extract(?3, '$.evaluations'), evaluations) \
+               WHERE id = ?4 AND status IN ('queued', 'running')";
     let error = error.as_ref().map(serde_json::to_string).transpose()?;
     let usage = usage.as_ref().map(serde_json::to_string).transpose()?;
     let done = sqlx::query(sql).bind(now()).bind(error).bind(usage).bind(key(id)).execute(&mut *tx).await?;

@@ -1,0 +1,77 @@
+//! Time of a UNet forward by batch, and how much of a bare convolution's speed it reaches.
+//!
+//!     cargo bench --bench forward -- [model folder] [f32|bf16]
+//!
+//! Each figure is the best of several runs, since what else the machine does can only add to it.
+
+use std::{
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use darkroom::{
+    ask::{Conditioning, Stage},
+    model::{Batch, Model, family},
+};
+use tch::{Device, Kind, Tensor};
+
+/// Multiplications and additions of the embedded model's UNet for one native row.
+const GFLOP_PER_ROW: f64 = 1.04;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let _guard = tch::no_grad_guard();
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let dir = arguments.first().map_or_else(|| PathBuf::from("models/emoji64"), PathBuf::from);
+    let kind = if arguments.get(1).is_some_and(|kind| kind == "bf16") { Kind::BFloat16 } else { Kind::Float };
+    let family = family(&dir)?;
+    let card = Arc::new((family.card)(&dir)?);
+    let weights = (family.weights)(&card, Device::Cpu, kind)?;
+    let model = (family.build)(&card, &weights)?;
+    let bare = convolution(kind);
+    println!("{} in {kind:?}, {} threads; bare 3x3 convolution {bare:.0} GFLOP/s", card.id, tch::get_num_threads());
+    println!("| rows | ms a row | GFLOP/s | share of the convolution |\n|---|---|---|---|");
+    for rows in [1, 2, 4, 8, 16, 32] {
+        let batch = batch(model.as_ref(), rows)?;
+        let time = best(|| model.forward(Stage::Predict, &batch).map(drop).expect("a valid batch")).as_secs_f64();
+        let speed = GFLOP_PER_ROW * rows as f64 / time;
+        let share = 100.0 * speed / bare;
+        println!("| {rows} | {:.2} | {speed:.0} | {share:.0} % |", 1e3 * time / rows as f64);
+    }
+    Ok(())
+}
+
+/// Rows of noise at different times with an empty prompt.
+fn batch(model: &dyn Model, rows: i64) -> darkroom::error::Result<Batch> {
+    let text = model.card().text.as_ref().expect("a model that reads text");
+    let ids = Tensor::from_slice(&text.tokenizer.encode("").ids).unsqueeze(0);
+    let embed = Batch { x: ids, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
+    let context = model.forward(Stage::Embed, &embed)?.output.repeat([rows, 1, 1]);
+    let [c, h, w] = model.card().latent;
+    let x = Tensor::randn([rows, c, h, w], (Kind::Float, Device::Cpu));
+    let t = (0..rows).map(|row| 999.0 * row as f64 / rows as f64).collect();
+    Ok(Batch { x, t, cond: Conditioning::none().with("context", context), skip: 0 })
+}
+
+/// GFLOP/s of a convolution as the UNet has them: 16 rows of 128 channels, 16 by 16.
+fn convolution(kind: Kind) -> f64 {
+    let x = Tensor::randn([16, 128, 16, 16], (Kind::Float, Device::Cpu)).to_kind(kind);
+    let weight = Tensor::randn([128, 128, 3, 3], (Kind::Float, Device::Cpu)).to_kind(kind);
+    let time = best(|| drop(x.conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)));
+    2.0 * 16.0 * 256.0 * 128.0 * 128.0 * 9.0 / time.as_secs_f64() / 1e9
+}
+
+/// The shortest time of a call, from at least five and at most a second of them.
+fn best(mut call: impl FnMut()) -> Duration {
+    let start = Instant::now();
+    let mut best = Duration::MAX;
+    let mut calls = 0;
+    while calls < 5 || start.elapsed() < Duration::from_secs(1) {
+        let call_start = Instant::now();
+        call();
+        best = best.min(call_start.elapsed());
+        calls += 1;
+    }
+    best
+}

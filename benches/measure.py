@@ -1,0 +1,187 @@
+"""Measures darkroom against a bare loop and against the peer (benches/peer/server.py), all in one run on one machine.
+
+    make build && cargo bench --no-run --profile release --bench forward
+    python -m venv .venv && .venv/bin/pip install -r benches/peer/requirements.txt
+    .venv/bin/python benches/measure.py [--rounds 3] [--only overhead,f32,bf16,start]
+
+Prints the tables of benches/RESULTS.md. Servers get free ports and a store in a temporary folder.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+THINGS = ["a red heart", "pizza", "snail", "smiling face with sunglasses", "rocket", "cat face", "sun", "rainbow"]
+HANDS = ["noto", "twemoji", "fluent"]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def post(url, body, headers=None):
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"} | (headers or {}))
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        return answer.read()
+
+
+class Darkroom:
+    """Our server; a picture is asked for and fetched."""
+
+    def __init__(self, port, folder, bf16):
+        self.base = f"http://127.0.0.1:{port}"
+        self.command = [str(ROOT / "target/release/darkroom"), "serve"]
+        self.environment = {
+            "DARKROOM__HTTP__LISTEN": f"127.0.0.1:{port}",
+            "DARKROOM__STORE__DATABASE_URL": f"sqlite://{folder}/d.db",
+            "DARKROOM__STORE__BLOB_URL": f"file://{folder}/blobs",
+            "DARKROOM__MODELS__DIR": str(ROOT / "models"),
+            "DARKROOM__ENGINE__PRECISION": "bf16" if bf16 else "f32",
+        }
+
+    def picture(self, request):
+        job = json.loads(post(f"{self.base}/v1/generations", request, {"prefer": "wait=60"}))
+        while job["status"] not in ("succeeded", "failed", "canceled"):
+            time.sleep(0.02)
+            with urllib.request.urlopen(f"{self.base}/v1/jobs/{job['id']}") as answer:
+                job = json.loads(answer.read())
+        assert job["status"] == "succeeded", job
+        with urllib.request.urlopen(self.base + job["images"][0]["url"]) as answer:
+            return answer.read()
+
+
+class Peer:
+    """The Python server."""
+
+    def __init__(self, port, folder, bf16):
+        self.base = f"http://127.0.0.1:{port}"
+        self.command = [sys.executable, str(ROOT / "benches/peer/server.py"), "--port", str(port)] + ["--bf16"] * bf16
+        self.environment = {}
+
+    def picture(self, request):
+        return post(f"{self.base}/generate", request)
+
+
+@contextmanager
+def running(kind, bf16=False):
+    """A server that is ready, and the seconds that took."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = kind(free_port(), folder, bf16)
+        began = time.perf_counter()
+        log = open(f"{folder}/log", "w")
+        process = subprocess.Popen(server.command, env=os.environ | server.environment, stdout=log, stderr=log, cwd=folder)
+        try:
+            while True:
+                assert process.poll() is None, Path(f"{folder}/log").read_text()
+                try:
+                    urllib.request.urlopen(server.base + "/readyz").close()
+                    break
+                except OSError:
+                    time.sleep(0.005)
+            server.ready, server.pid = time.perf_counter() - began, process.pid
+            yield server
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def memory(pid):
+    """Resident and greatest resident memory in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return [int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")]
+
+
+def unlike(n):
+    """Requests that differ in prompt, seed, steps, sampler and guidance; 20 steps in the mean."""
+    return [
+        dict(prompt=f"{THINGS[k % 8]}, {HANDS[k % 3]} style", seed=k, steps=16 + k % 9, sampler=["dpmpp_2m", "euler"][k % 2],
+             guidance=4.0 + k % 3)
+        for k in range(n)
+    ]
+
+
+def latency(server, rounds):
+    request = dict(prompt="a red heart, twemoji style", steps=20, guidance=5.0, seed=7, sampler="dpmpp_2m")
+    times = []
+    for k in range(2 + 3 * rounds):
+        began = time.perf_counter()
+        server.picture(request | dict(seed=k))
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[2:])
+
+
+def throughput(server, requests, rounds):
+    """Pictures per second of all requests at once; the best of the rounds, which other load disturbs least."""
+    rates = []
+    with concurrent.futures.ThreadPoolExecutor(len(requests)) as pool:
+        for _ in range(rounds):
+            began = time.perf_counter()
+            list(pool.map(server.picture, requests))
+            rates.append(len(requests) / (time.perf_counter() - began))
+    return max(rates)
+
+
+def overhead(rounds):
+    alike = [dict(prompt=f"{THINGS[k % 8]}", seed=k, steps=20, sampler="dpmpp_2m", guidance=5.0) for k in range(32)]
+    bench = max((ROOT / "target/release/deps").glob("forward-*[!.d]"), key=lambda path: path.stat().st_mtime)
+    bare, served = [], []
+    for _ in range(rounds):
+        done = subprocess.run([str(bench), "loop", "32", "20"], capture_output=True, text=True, check=True)
+        bare.append(float(done.stdout.split()[-1]))
+        with running(Darkroom) as server:
+            served.append(throughput(server, alike, 3))
+    print("| | pictures/s |\n|---|---|")
+    print(f"| bare loop, 64 rows a forward | {max(bare):.2f} |\n| through HTTP, 32 requests at once | {max(served):.2f} |")
+    print(f"| ratio | {max(served) / max(bare):.2f} |\n")
+
+
+def against_peer(bf16, rounds):
+    found = {}
+    for kind in (Darkroom, Peer):
+        with running(kind, bf16) as server:
+            found[kind] = latency(server, rounds), throughput(server, unlike(32), rounds), memory(server.pid)
+    (our_latency, our_rate, our_memory), (their_latency, their_rate, their_memory) = found[Darkroom], found[Peer]
+    print(f"| {'bf16' if bf16 else 'f32'} | darkroom | peer | ratio |\n|---|---|---|---|")
+    print(f"| one request, ms | {our_latency * 1e3:.0f} | {their_latency * 1e3:.0f} | {their_latency / our_latency:.2f} |")
+    print(f"| 32 unlike at once, pictures/s | {our_rate:.2f} | {their_rate:.2f} | {our_rate / their_rate:.2f} |")
+    print(f"| resident after it, MB | {our_memory[0]:.0f} | {their_memory[0]:.0f} | {their_memory[0] / our_memory[0]:.1f} |\n")
+
+
+def start(rounds):
+    print("| | ready after, s | resident, MB |\n|---|---|---|")
+    for kind in (Darkroom, Peer):
+        times = []
+        for _ in range(rounds):
+            with running(kind) as server:
+                times.append(server.ready)
+                resident = memory(server.pid)[0]
+        print(f"| {kind.__name__.lower()} | {statistics.median(times):.2f} | {resident:.0f} |")
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--only", default="overhead,f32,bf16,start")
+    arguments = arguments.parse_args()
+    parts = {
+        "overhead": lambda: overhead(arguments.rounds),
+        "f32": lambda: against_peer(False, arguments.rounds),
+        "bf16": lambda: against_peer(True, arguments.rounds),
+        "start": lambda: start(arguments.rounds),
+    }
+    for part in arguments.only.split(","):
+        parts[part]()
