@@ -12,7 +12,7 @@ ifeq ($(DEVICE),cuda)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test check fmt fmt-check lint doc deny openapi openapi-check bench libtorch
+.PHONY: help serve build test check fmt fmt-check lint doc deny openapi bench goldens venv libtorch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ build: libtorch ## target/release/darkroom
 test: libtorch ## every test, with all they need
 	$(WITH_LIBTORCH) $(CARGO) test --release
 
-check: test fmt-check lint doc deny openapi-check ## all that must hold before a change is merged
+check: fmt-check test lint doc deny ## all that must hold before a change is merged
 
 fmt: ## format the code
 	$(CARGO) fmt
@@ -47,11 +47,21 @@ deny: ## licences, sources and bans of the dependencies
 openapi: build ## write openapi.yaml anew
 	target/release/darkroom openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-openapi-check: build
-	@target/release/darkroom openapi | diff -u openapi.yaml - || { echo "openapi.yaml is stale: run make openapi"; exit 1; }
+bench: build venv ## measure against a bare loop and a Python server, on this machine
+	$(WITH_LIBTORCH) $(CARGO) bench --no-run --profile release --bench forward
+	.venv/bin/python benches/measure.py
 
-bench: libtorch ## the benchmarks of benches/
-	$(WITH_LIBTORCH) $(CARGO) bench --profile release
+goldens: venv ## the golden numbers of tests/data, anew
+	.venv/bin/python tests/data/make_goldens.py
+	.venv/bin/python tests/data/make_picture_goldens.py
+
+venv: .venv/complete
+
+# The Python libraries that goldens and benchmarks compare with: several GB.
+.venv/complete: benches/peer/requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --requirement benches/peer/requirements.txt
+	touch $@
 
 libtorch: ## fetch LibTorch once per user (LIBTORCH=... in the environment wins)
 	@$(PYTHON) scripts/libtorch.py --device $(DEVICE)
