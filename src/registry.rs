@@ -19,7 +19,7 @@ pub struct Entry<T: ?Sized + 'static> {
     pub paper: &'static str,
     read: fn(Value) -> Result<Box<T>, Fault>,
     schema: fn() -> Value,
-    defaults: fn() -> Value,
+    complete: fn(Value) -> Result<Value, Fault>,
 }
 
 /// A type whose fields are the options of one entry.
@@ -35,7 +35,7 @@ impl<T: ?Sized + 'static> Entry<T> {
         paper: &'static str,
         read: fn(Value) -> Result<Box<T>, Fault>,
     ) -> Self {
-        Self { name, title, paper, read, schema: schema_of::<S>, defaults: defaults_of::<S> }
+        Self { name, title, paper, read, schema: schema_of::<S>, complete: complete::<S> }
     }
 
     /// JSON Schema of the options, with defaults, ranges and texts.
@@ -60,9 +60,8 @@ impl<T: ?Sized + 'static> Entry<T> {
     pub fn canonical(&self, options: &Map<String, Value>) -> Result<Value, Fault> {
         drop(self.read(options.clone())?);
         let mut full = Map::from_iter([("name".to_owned(), Value::from(self.name))]);
-        let defaults = (self.defaults)();
-        full.extend(defaults.as_object().cloned().unwrap_or_default());
-        full.extend(options.clone());
+        let complete = (self.complete)(Value::Object(options.clone()))?;
+        full.extend(complete.as_object().cloned().unwrap_or_default());
         Ok(Value::Object(full))
     }
 }
@@ -173,6 +172,11 @@ fn fill_defaults(schema: &mut Map<String, Value>, defaults: &Value) {
             field.insert("default".into(), default.clone());
         }
     }
+}
+
+/// The options as their type writes them: with defaults, and each number in one form.
+fn complete<S: Options>(options: Value) -> Result<Value, Fault> {
+    Ok(serde_json::to_value(read_options::<S>(options)?).expect("options are JSON"))
 }
 
 fn defaults_of<S: Options>() -> Value {

@@ -9,37 +9,52 @@ const KNEE: f64 = 1.1;
 /// How fast an old best is forgotten at each new measurement.
 const FADE: f64 = 1.02;
 
+/// Measurements of a count before it is believed: a single one may have met with anything.
+const BELIEVED: u32 = 3;
+
 /// Seconds of a forward by its number of rows, for one model, stage and shape.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
-    best: BTreeMap<usize, f64>,
+    best: BTreeMap<usize, Best>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Best {
+    seconds: f64,
+    times: u32,
 }
 
 impl Curve {
     /// Notes a measured forward. The best time counts: whatever else the machine does only adds to it.
     pub fn note(&mut self, rows: usize, time: Duration) {
         let seconds = time.as_secs_f64();
-        self.best.entry(rows).and_modify(|best| *best = seconds.min(*best * FADE)).or_insert(seconds);
+        let best = self.best.entry(rows).or_insert(Best { seconds, times: 0 });
+        best.seconds = seconds.min(best.seconds * FADE);
+        best.times = best.times.saturating_add(1);
     }
 
-    /// How many counts were measured.
+    /// How many counts are believed.
     pub fn counts(&self) -> usize {
-        self.best.len()
+        self.believed().count()
     }
 
-    /// Whether that count was ever measured.
+    /// Whether that count is believed.
     pub fn knows(&self, rows: usize) -> bool {
-        self.best.contains_key(&rows)
+        self.believed().any(|(known, _)| known == rows)
+    }
+
+    fn believed(&self) -> impl DoubleEndedIterator<Item = (usize, f64)> {
+        self.best.iter().filter(|(_, best)| best.times >= BELIEVED).map(|(rows, best)| (*rows, best.seconds))
     }
 
     /// Seconds that a forward of `rows` takes: measured, between two measured counts, or in proportion to the greatest.
     pub fn seconds(&self, rows: usize) -> f64 {
-        let below = self.best.range(..=rows).next_back();
-        let above = self.best.range(rows..).next();
+        let below = self.believed().take_while(|(known, _)| *known <= rows).last();
+        let above = self.believed().find(|(known, _)| *known >= rows);
         match (below, above) {
             (Some((low, a)), Some((high, b))) if high > low => a + (b - a) * (rows - low) as f64 / (high - low) as f64,
-            (Some((low, a)), _) => a * rows as f64 / *low as f64,
-            (None, Some((_, b))) => *b,
+            (Some((low, a)), _) => a * rows as f64 / low as f64,
+            (None, Some((_, b))) => b,
             (None, None) => 0.0,
         }
     }
@@ -48,7 +63,8 @@ impl Curve {
     pub fn cap(&self, max: usize, tick: Duration) -> usize {
         let per_row = |rows: usize| self.seconds(rows) / rows as f64;
         let fits = |rows: &usize| self.seconds(*rows) <= tick.as_secs_f64();
-        let best = self.best.keys().filter(|rows| fits(rows)).map(|rows| per_row(*rows)).fold(f64::INFINITY, f64::min);
+        let best =
+            self.believed().filter(|(rows, _)| fits(rows)).map(|(rows, _)| per_row(rows)).fold(f64::INFINITY, f64::min);
         (1..=max).rev().find(|rows| fits(rows) && per_row(*rows) <= best * KNEE).unwrap_or(1)
     }
 }

@@ -190,12 +190,10 @@ async fn plan(engine: &Engine, job: &Job, counters: &Counters) -> Result<Plan, F
 fn begin(engine: &Engine, worker: usize, starts: Vec<Start>) {
     let workers = hold(&engine.0.workers);
     let running = hold(&engine.0.running);
-    for start in starts {
-        // One that was canceled meanwhile is no longer there.
-        if running.contains_key(&start.job) {
-            let _ = workers[worker].commands.send(Command::Start(Box::new(start)));
-        }
-    }
+    // One that was canceled meanwhile is no longer there.
+    let starts: Vec<Start> = starts.into_iter().filter(|start| running.contains_key(&start.job)).collect();
+    // A thread that is gone has said so, and the process ends.
+    let _ = workers[worker].commands.send(Command::Start(starts));
 }
 
 async fn depth(engine: &Engine) {

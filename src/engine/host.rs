@@ -167,10 +167,13 @@ impl Host {
         let mut curve = curve;
         self.forward(Stage::Predict, self.sample(2, &context, 0))?;
         for rows in [1, 2, 4].into_iter().filter(|rows| !curve.knows(*rows)).collect::<Vec<_>>() {
-            let started = Instant::now();
-            let answer = self.forward(Stage::Predict, self.sample(rows, &context, 0))?;
-            drop(answer.output.to_device(Device::Cpu));
-            curve.note(rows, started.elapsed());
+            while !curve.knows(rows) {
+                let batch = self.sample(rows, &context, 0);
+                let started = Instant::now();
+                let answer = self.forward(Stage::Predict, batch)?;
+                drop(answer.output.to_device(Device::Cpu));
+                curve.note(rows, started.elapsed());
+            }
         }
         self.native.insert(Stage::Predict.name().to_owned(), curve);
         Ok(())

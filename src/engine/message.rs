@@ -13,8 +13,8 @@ use crate::{
 
 /// What the thread is told.
 pub enum Command {
-    /// Begin a run.
-    Start(Box<Start>),
+    /// Begin these runs together.
+    Start(Vec<Start>),
     /// Take that job's run out; its questions go with it.
     Cancel(Uuid),
     /// End when nothing runs any more.

@@ -116,7 +116,7 @@ impl Thread {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Start(start) => self.start(*start),
+            Command::Start(starts) => starts.into_iter().for_each(|start| self.start(start)),
             Command::Cancel(job) => self.slots.runs.retain(|_, slot| slot.job != job),
             Command::Stop => self.slots.stopping = true,
         }

@@ -101,13 +101,17 @@ fn the_run_served_least_goes_first() {
 fn the_cap_fits_the_tick_and_stays_before_the_knee() {
     let mut curve = Curve::default();
     for (rows, ms) in [(1, 14), (2, 18), (4, 36), (8, 60), (16, 104), (32, 285), (64, 600)] {
-        curve.note(rows, Duration::from_millis(ms));
+        for _ in 0..3 {
+            curve.note(rows, Duration::from_millis(ms));
+        }
     }
+    // A single slow forward rules nothing out.
+    curve.note(12, Duration::from_secs(4));
     assert_eq!(curve.cap(64, Duration::from_millis(300)), 18);
     assert_eq!(curve.cap(64, Duration::from_millis(61)), 8);
     assert_eq!(curve.cap(64, Duration::from_millis(1)), 1);
     let mut unknown = Curve::default();
-    unknown.note(4, Duration::from_millis(40));
+    (0..3).for_each(|_| unknown.note(4, Duration::from_millis(40)));
     assert_eq!(unknown.cap(64, Duration::from_millis(300)), 30);
 }
 
