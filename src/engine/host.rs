@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{cost::Curve, failure::caught};
+use super::{cost::Curve, failure::caught, strict};
 use crate::{
     ask::{Answer, Conditioning, Stage, concat},
     config,
@@ -38,17 +38,8 @@ pub struct Bucket {
 pub struct Measured {
     /// Forward times at the native shape, by stage name.
     pub curves: HashMap<String, Curve>,
-    /// Rows from which a row's bits do not depend on its company, once that was looked for.
-    pub floor: Option<Floor>,
-}
-
-/// What the search for a strict row count found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Floor {
-    /// From this count on the bits agree.
-    At(usize),
-    /// No count up to this one will do.
-    Above(usize),
+    /// Row counts that were seen to give a row the same bits, once that was looked for; see [`strict::verified`].
+    pub strict: Option<Vec<usize>>,
 }
 
 impl Measured {
@@ -70,15 +61,9 @@ pub struct Host {
     device: Device,
     curves: HashMap<Bucket, Curve>,
     native: HashMap<String, Curve>,
-    /// Rows that every predict forward is padded to, in strict mode.
-    pub strict: Option<usize>,
-    floor: Option<Floor>,
+    strict: Option<Vec<usize>>,
+    verified: Option<Vec<usize>>,
 }
-
-/// Floors that are tried for strict mode.
-const FLOORS: [usize; 6] = [1, 2, 4, 8, 12, 16];
-/// `auto` turns strict mode on up to this floor, where a lone guided request pays nothing.
-const FREE_FLOOR: usize = 2;
 
 impl Host {
     /// Warms the model up, measures what `known` does not tell, and settles whether it is strict.
@@ -86,8 +71,8 @@ impl Host {
     /// # Errors
     /// What the first forwards fail with.
     pub fn new(model: Box<dyn Model>, device: Device, config: &config::Engine, known: Measured) -> Result<Self> {
-        let Measured { curves: native, floor } = known;
-        let mut host = Self { file: None, model, device, curves: HashMap::new(), native, strict: None, floor };
+        let Measured { curves: native, strict: verified } = known;
+        let mut host = Self { file: None, model, device, curves: HashMap::new(), native, strict: None, verified };
         host.measure()?;
         host.settle_strict(config)?;
         Ok(host)
@@ -100,18 +85,20 @@ impl Host {
 
     /// What is worth keeping.
     pub fn measured(&self) -> Measured {
-        Measured { curves: self.native.clone(), floor: self.floor }
+        Measured { curves: self.native.clone(), strict: self.verified.clone() }
+    }
+
+    /// Whether a row's bits are the same in any company.
+    pub fn is_strict(&self) -> bool {
+        self.strict.is_some()
     }
 
     /// The most rows of a forward of that bucket. In strict mode the small stages take one row at a time.
     pub fn cap(&self, bucket: &Bucket, config: &config::Engine) -> usize {
-        if self.strict.is_some() && bucket.stage != Stage::Predict {
-            return 1;
-        }
         let max = config.max_rows as usize;
         let curve = self.curves.get(bucket).or_else(|| self.native_curve(bucket));
         let cap = curve.map_or(max, |curve| curve.cap(max, Duration::from_millis(config.tick_ms)));
-        cap.max(self.strict.unwrap_or(1).min(max))
+        self.allowed(bucket.stage, &bucket.x.1).map_or(cap, |counts| strict::below(counts, cap))
     }
 
     /// The most rows of a native predict forward.
@@ -121,10 +108,19 @@ impl Host {
         self.native.get(Stage::Predict.name()).map_or(max, |curve| curve.cap(max, tick))
     }
 
-    /// Rows that would be added to a forward of `rows` rows.
-    pub fn padding(&self, stage: Stage, rows: usize) -> usize {
-        let floor = if stage == Stage::Predict { self.strict.unwrap_or(1) } else { 1 };
-        floor.saturating_sub(rows)
+    /// Rows that would be added to a forward of `rows` rows of that trailing shape.
+    pub fn padding(&self, stage: Stage, shape: &[i64], rows: usize) -> usize {
+        self.allowed(stage, shape).map_or(0, |counts| strict::above(counts, rows) - rows)
+    }
+
+    /// The row counts that strict mode allows; at another than the native shape a single one, since none was compared there.
+    fn allowed(&self, stage: Stage, shape: &[i64]) -> Option<&[usize]> {
+        let counts = self.strict.as_deref()?;
+        match stage {
+            Stage::Predict if *shape == self.card().latent => Some(counts),
+            Stage::Predict => Some(&counts[..1]),
+            _ => Some(&[1]),
+        }
     }
 
     /// One forward, padded where strict mode asks for it; the answer has the batch's own rows only.
@@ -133,7 +129,8 @@ impl Host {
     /// What the model fails with; its panics too.
     pub fn forward(&self, stage: Stage, batch: Batch) -> Result<Answer> {
         let rows = batch.x.size()[0];
-        let padding = self.padding(stage, usize::try_from(rows).expect("a size is not negative"));
+        let own = usize::try_from(rows).expect("a size is not negative");
+        let padding = self.padding(stage, &batch.x.size()[1..], own);
         let batch = if padding > 0 { padded(&batch, padding) } else { batch };
         let answer = caught(|| tch::no_grad(|| self.model.forward(stage, &batch)))?;
         if padding == 0 {
@@ -145,7 +142,7 @@ impl Host {
 
     /// Notes how long a forward of that bucket took.
     pub fn note(&mut self, bucket: &Bucket, rows: usize, time: Duration) {
-        let rows = rows + self.padding(bucket.stage, rows);
+        let rows = rows + self.padding(bucket.stage, &bucket.x.1, rows);
         self.curves.entry(bucket.clone()).or_default().note(rows, time);
         if self.is_native(bucket) {
             self.native.entry(bucket.stage.name().to_owned()).or_default().note(rows, time);
@@ -180,48 +177,28 @@ impl Host {
     }
 
     fn settle_strict(&mut self, config: &config::Engine) -> Result<()> {
-        let limit = match config.strict {
-            config::Strict::Off => return Ok(()),
-            config::Strict::On if config.strict_rows > 0 => {
-                self.strict = Some(config.strict_rows as usize);
-                return Ok(());
-            }
-            config::Strict::On => FLOORS[FLOORS.len() - 1],
-            config::Strict::Auto => FREE_FLOOR,
+        if config.strict == config::Strict::Off {
+            return Ok(());
+        }
+        let counts = match &self.verified {
+            Some(counts) => counts.clone(),
+            None => self.verify(config)?,
         };
-        let floor = match self.floor {
-            Some(Floor::Above(tried)) if tried < limit => self.find_floor(limit, config.max_rows as usize)?,
-            Some(known) => known,
-            None => self.find_floor(limit, config.max_rows as usize)?,
-        };
-        self.floor = Some(floor);
-        self.strict = match (floor, config.strict) {
-            (Floor::At(rows), config::Strict::Auto) => (rows <= FREE_FLOOR).then_some(rows),
-            (Floor::At(rows), _) => Some(rows),
-            (Floor::Above(_), config::Strict::Auto) => None,
-            (Floor::Above(_), _) => Some(config.max_rows as usize),
+        self.verified = Some(counts.clone());
+        self.strict = match (config.strict, config.strict_rows as usize) {
+            (config::Strict::Auto, _) => strict::is_free(&counts).then_some(counts),
+            (_, 0) => Some(counts),
+            (_, rows) => Some(vec![rows]),
         };
         Ok(())
     }
 
-    /// The least of [`FLOORS`] up to `limit` from which the first row has the same bits at every greater count tried.
-    fn find_floor(&self, limit: usize, max: usize) -> Result<Floor> {
+    fn verify(&self, config: &config::Engine) -> Result<Vec<usize>> {
         let context = self.context()?;
-        let alone = |rows: usize| -> Result<Tensor> {
-            Ok(self.forward(Stage::Predict, self.sample(rows, &context, rows as u64))?.output.get(0).copy())
-        };
-        for floor in FLOORS.into_iter().filter(|floor| *floor <= limit) {
-            let counts = [floor + 1, floor + 2, 2 * floor + 1, 4 * floor, 32, max];
-            let own = alone(floor)?;
-            let mut same = true;
-            for count in counts.into_iter().filter(|count| *count > floor && *count <= max) {
-                same = same && alone(count)? == own;
-            }
-            if same {
-                return Ok(Floor::At(floor));
-            }
-        }
-        Ok(Floor::Above(limit))
+        strict::verified(config.max_rows as usize, config.strict == config::Strict::Auto, &mut |rows| {
+            let batch = self.sample(rows, &context, 1);
+            Ok(self.forward(Stage::Predict, batch)?.output)
+        })
     }
 
     /// Conditioning of one row, `[1, ..]`.
@@ -234,14 +211,14 @@ impl Host {
         Ok(Conditioning::none().with("context", self.forward(Stage::Embed, batch)?.output))
     }
 
-    /// Rows of noise; the first row is the same for every count and `company`, the others are not.
-    fn sample(&self, rows: usize, context: &Conditioning, company: u64) -> Batch {
+    /// Rows of noise; row k is the same for every count.
+    fn sample(&self, rows: usize, context: &Conditioning, seed: u64) -> Batch {
         let [c, h, w] = self.card().latent;
         let n = i64::try_from(rows).expect("few rows");
-        let seeds = (0..rows as u64).map(|row| if row == 0 { 0 } else { row + 1000 * company }).collect();
+        let seeds = (0..rows as u64).map(|row| seed + row).collect();
         let noise = crate::noise::Noise::new(seeds, &[c, h, w], Kind::Float, self.device);
         let (low, high) = self.card().process.range();
-        let t = (0..rows).map(|row| low + (high - low) * (0.5 + 0.4 * row as f64 / rows as f64)).collect();
+        let t = (0..rows).map(|row| low + (high - low) * (0.1 + 0.8 * (row % 7) as f64 / 7.0)).collect();
         let cond = context.map(|one| one.expand([&[n], &one.size()[1..]].concat(), false));
         Batch { x: noise.start(), t, cond, skip: 0 }
     }

@@ -35,6 +35,7 @@ mod results;
 mod rows;
 mod slab;
 mod start;
+pub mod strict;
 mod thread;
 
 use events::Events;

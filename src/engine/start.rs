@@ -194,7 +194,7 @@ fn info(host: &Host, device: Device, kind: Kind) -> EngineInfo {
         version: env!("CARGO_PKG_VERSION").into(),
         device: name(device).into(),
         precision: if host.card().dir == PathBuf::new() { "f64" } else { precision_name(kind) }.into(),
-        strict: host.strict.is_some(),
+        strict: host.is_strict(),
         model_sha256: host.card().sha256.clone(),
     }
 }

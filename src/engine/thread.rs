@@ -313,7 +313,7 @@ impl Thread {
             tracing::debug_span!("forward", model = &*bucket.model, stage = bucket.stage.name(), rows).entered();
         let started = Instant::now();
         let host = self.hosts.get(&bucket.model).ok_or_else(|| Failure::Internal("the model is gone".into()))?;
-        let padding = host.padding(bucket.stage, rows);
+        let padding = host.padding(bucket.stage, &bucket.x.1, rows);
         let answer = host.forward(bucket.stage, batch)?;
         let time = started.elapsed();
         let finite = finite(&answer.output);
