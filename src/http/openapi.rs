@@ -93,7 +93,8 @@ fn choice<'a, T: ?Sized + 'static>(
 fn named<T: ?Sized + 'static>(entry: &Entry<T>) -> Value {
     let mut schema = entry.schema();
     schema["title"] = entry.title.into();
-    schema["properties"]["name"] = json!({ "type": "string", "const": entry.name });
+    // An enum of one, because the description's types know no `const`: it is what tells entries with equal options apart.
+    schema["properties"]["name"] = json!({ "type": "string", "enum": [entry.name] });
     schema["required"] = json!(["name"]);
     schema
 }
