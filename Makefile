@@ -48,7 +48,7 @@ openapi: build ## write openapi.yaml anew
 	target/release/darkroom openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
 bench: build venv ## measure against a bare loop and a Python server, on this machine
-	$(WITH_LIBTORCH) $(CARGO) bench --no-run --profile release --bench forward
+	$(WITH_LIBTORCH) $(CARGO) bench --no-run --profile release --bench forward --bench bare_loop
 	.venv/bin/python benches/measure.py
 
 goldens: venv ## the golden numbers of tests/data, anew

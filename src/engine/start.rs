@@ -19,7 +19,7 @@ use super::{
     Engine, Worker, dispatch, hold,
     host::{Host, Measured},
     message::Report,
-    thread::{Slots, Thread, name},
+    thread::{Slots, Thread},
 };
 use crate::{
     config::{self, Precision},
@@ -53,6 +53,19 @@ fn device(name: &str) -> anyhow::Result<Device> {
         bail!("engine.devices: `{name}` is not there; this LibTorch sees {there} CUDA devices");
     }
     Ok(Device::Cuda(index))
+}
+
+/// The device's name in metrics and answers.
+pub fn name(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(0) => "cuda:0",
+        Device::Cuda(1) => "cuda:1",
+        Device::Cuda(2) => "cuda:2",
+        Device::Cuda(3) => "cuda:3",
+        Device::Cuda(_) => "cuda",
+        _ => "other",
+    }
 }
 
 fn kind(device: Device, precision: Precision) -> Kind {

@@ -20,6 +20,7 @@ use super::{
     message::{Command, Report, Start},
     rows::{brought, bucket, finite, gathered, parted},
     slab::{Previews, Slot, Waiting},
+    start::name,
 };
 use crate::{
     ask::{Answer, Ask, Letter, Net, Reply, Stage},
@@ -393,18 +394,5 @@ fn deliver(slot: &mut Slot, reports: &UnboundedSender<Report>) {
         let evaluations = evaluations / pictures.len().max(1) as u64;
         let latents = x0.to_device(Device::Cpu);
         let _ = reports.send(Report::Preview { job: slot.job, attempt: slot.attempt, pictures, evaluations, latents });
-    }
-}
-
-/// The device's name in metrics and answers.
-pub fn name(device: Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda(0) => "cuda:0",
-        Device::Cuda(1) => "cuda:1",
-        Device::Cuda(2) => "cuda:2",
-        Device::Cuda(3) => "cuda:3",
-        Device::Cuda(_) => "cuda",
-        _ => "other",
     }
 }

@@ -1,17 +1,13 @@
 //! The queue's promises, on a database in memory and on one in a file.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use darkroom::{
     error::Code,
     job::{Format, ImageState, JobError, Kind, Output, Progress, Status, Usage},
-    store::{
-        Claim, Filter, Found, NewJob, Outcome, Room, Store, StoreError, Stored, blobs::Blobs, sqlite::SqliteStore,
-        sweep,
-    },
+    store::{Claim, Filter, Found, NewJob, Outcome, Room, Store, StoreError, Stored, sqlite::SqliteStore},
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -19,7 +15,7 @@ use crate::support::jobs::{generation, new_job};
 
 const WIDE: Room = Room { rows: 1000, cap: 1000, at_least: 0, idle: true };
 
-async fn memory() -> SqliteStore {
+pub async fn memory() -> SqliteStore {
     SqliteStore::open("sqlite::memory:").await.unwrap()
 }
 
@@ -39,7 +35,7 @@ fn aged(prompt: &str, priority: i32, ago: i64) -> NewJob {
     new
 }
 
-async fn put(store: &SqliteStore, new: &NewJob) -> Uuid {
+pub async fn put(store: &SqliteStore, new: &NewJob) -> Uuid {
     store.insert(new, 1000).await.unwrap().id
 }
 
@@ -389,55 +385,4 @@ async fn one_process_for_each_database_and_nothing_is_lost_on_reopening() {
     assert_eq!(crash(&store).await, (1, 0));
     assert_eq!(here(&store, id).await.status, Status::Queued);
     assert!(SqliteStore::open("mysql://x").await.is_err() && SqliteStore::open("sqlite://").await.is_err());
-}
-
-#[tokio::test]
-async fn blobs_are_whole_or_absent() {
-    let dir = TempDir::new().unwrap();
-    let url = format!("file://{}/blobs", dir.path().display());
-    for blobs in [Blobs::open(&url).unwrap(), Blobs::open("memory:").unwrap()] {
-        assert_eq!(blobs.get("a").await.unwrap(), None);
-        blobs.put("a", "one".into()).await.unwrap();
-        blobs.put("a", "two".into()).await.unwrap();
-        assert_eq!(blobs.get("a").await.unwrap().unwrap(), "two");
-        let name = blobs.put_input("abc".into()).await.unwrap();
-        assert_eq!(name, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(blobs.get_input(&name).await.unwrap().unwrap(), "abc");
-        assert_eq!(blobs.get_input("sha256:../a").await.unwrap(), None);
-        blobs.delete("a").await.unwrap();
-        blobs.delete("a").await.unwrap();
-        assert_eq!(blobs.get("a").await.unwrap(), None);
-    }
-    assert!(Blobs::open("s4://x").is_err());
-    // What a cut-off write leaves is no blob, and goes with the next start.
-    let torn = dir.path().join("blobs/b#1");
-    std::fs::write(&torn, "half").unwrap();
-    let blobs = Blobs::open(&url).unwrap();
-    assert!(!torn.exists());
-    assert_eq!(blobs.older_than(Duration::ZERO).await.unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn the_sweeper_deletes_what_no_row_names() {
-    let store = memory().await;
-    let blobs = Blobs::open("memory:").unwrap();
-    let input = blobs.put_input("noise".into()).await.unwrap();
-    let mut request = generation("a", 1);
-    request.latents = Some(json!({"blob": input}));
-    let new = new_job(request);
-    put(&store, &new).await;
-    let named = new.job.images[0].id.to_string();
-    for key in [named.as_str(), "nobody"] {
-        blobs.put(key, "x".into()).await.unwrap();
-    }
-    let hour = Duration::from_secs(3600);
-    assert_eq!(sweep::sweep(&store, &blobs, hour).await.unwrap(), sweep::Swept { blobs: 0, marks: 0 });
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(sweep::sweep(&store, &blobs, Duration::ZERO).await.unwrap(), sweep::Swept { blobs: 1, marks: 0 });
-    assert!(blobs.get("nobody").await.unwrap().is_none() && blobs.get(&named).await.unwrap().is_some());
-    assert!(blobs.get_input(&input).await.unwrap().is_some());
-    assert!(matches!(sweep::erase(&store, &blobs, new.job.id).await.unwrap(), Found::Here(())));
-    assert!(blobs.get(&named).await.unwrap().is_none(), "the pictures go with the job");
-    assert_eq!(sweep::sweep(&store, &blobs, Duration::ZERO).await.unwrap(), sweep::Swept { blobs: 1, marks: 0 });
-    assert!(blobs.get_input(&input).await.unwrap().is_none(), "no job names the input any more");
 }
