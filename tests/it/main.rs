@@ -13,6 +13,7 @@ mod api_images;
 mod api_jobs;
 mod api_requests;
 mod batching;
+mod case_prompts;
 mod case_samplers;
 mod cli;
 mod company;
