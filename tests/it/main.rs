@@ -1,11 +1,5 @@
 //! The integration tests: one binary, so that LibTorch is linked once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::needless_pass_by_value,
-    reason = "a test that panics has failed, and tests build values to give them away"
-)]
-
 mod api_catalog;
 mod api_errors;
 mod api_events;
@@ -14,6 +8,8 @@ mod api_jobs;
 mod api_requests;
 mod batching;
 mod blobs;
+mod case_prompts;
+mod case_samplers;
 mod cli;
 mod company;
 mod crash;
