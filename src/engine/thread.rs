@@ -71,9 +71,6 @@ pub struct Slots {
     kept: HashMap<Arc<str>, usize>,
 }
 
-/// How long an idle thread sleeps between looks at its channel.
-const IDLE: Duration = Duration::from_secs(3600);
-
 impl Thread {
     /// Works until it is told to stop. A panic that no run can be blamed for is the end of the process, which another one
     /// takes up: a silent thread would keep its jobs for ever.
@@ -103,7 +100,7 @@ impl Thread {
         loop {
             let idle = self.slots.runs.is_empty();
             let command = if idle && !self.slots.stopping {
-                self.commands.recv_timeout(IDLE).map_err(|_| TryRecvError::Empty)
+                self.commands.recv().map_err(|_| TryRecvError::Disconnected)
             } else {
                 self.commands.try_recv()
             };

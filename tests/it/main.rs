@@ -1,5 +1,11 @@
 //! The integration tests: one binary, so that LibTorch is linked once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "a test that panics has failed, and tests build values to give them away"
+)]
+
 mod api_catalog;
 mod api_errors;
 mod api_events;
