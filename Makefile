@@ -39,7 +39,7 @@ lint: libtorch ## clippy, warnings denied
 	$(WITH_LIBTORCH) $(CARGO) clippy --release --all-targets -- -D warnings
 
 doc: libtorch ## the documentation of the library, warnings denied
-	$(WITH_LIBTORCH) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+	$(WITH_LIBTORCH) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps --document-private-items
 
 deny: ## licences, sources and bans of the dependencies
 	"$$($(PYTHON) scripts/cargo_deny.py)" --log-level warn check bans licenses sources

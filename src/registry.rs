@@ -120,8 +120,7 @@ pub fn unknown(what: &str, given: &str, known: &[&str]) -> String {
         .map(|name| (strsim::jaro_winkler(name, given), name))
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| format!("; did you mean `{name}`?"))
-        .unwrap_or_else(|| ".".into());
+        .map_or_else(|| ".".into(), |(_, name)| format!("; did you mean `{name}`?"));
     format!("unknown {what} `{given}`{near} Known: {}", known.join(", "))
 }
 

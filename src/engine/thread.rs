@@ -245,8 +245,8 @@ impl Thread {
             {
                 let _ = self.reports.send(Report::Dead(failure.to_string()));
             }
-            let _ = self.reports.send(Report::Ended { job, attempt, end });
             self.gauge();
+            let _ = self.reports.send(Report::Ended { job, attempt, end });
         }
     }
 

@@ -149,8 +149,10 @@ fn waits_above_a_minute_are_a_minute() {
 /// `Cancel-After`
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_not_done_in_time_is_canceled() {
-    let app = TestApp::start().await;
-    let answer = post_with(&app, &[("cancel-after", "1"), ("prefer", "wait=20")], &long()).await;
+    let app = TestApp::with(|config| config.limits.row_evaluations = u64::MAX).await;
+    let mut large = long();
+    (large["width"], large["height"]) = (json!(64), json!(64));
+    let answer = post_with(&app, &[("cancel-after", "1"), ("prefer", "wait=20")], &large).await;
     let job = answer.json();
     assert_eq!((answer.status, &job["status"], &job["error"]["code"]), (200, &json!("canceled"), &json!("deadline")));
     assert!(job["usage"]["evaluations"].as_u64().unwrap() < 16_000);
@@ -355,12 +357,12 @@ async fn jobs_fit_the_description() {
     let done = app.generate(&json!({"steps": 2, "prompt": "x", "output": {"format": "safetensors"}})).await;
     for job in [&queued, &done] {
         let errors: Vec<_> = validator.iter_errors(job).map(|error| error.to_string()).collect();
-        assert_eq!(errors, [String::new(); 0]);
+        assert!(errors.is_empty(), "{errors:?}");
         serde_json::from_value::<Job>(job.clone()).unwrap();
     }
     let request = json!({"$ref": "#/components/schemas/GenerateRequest", "components": description["components"]});
     let validator = jsonschema::validator_for(&request).unwrap();
     let errors: Vec<_> = validator.iter_errors(&done["request"]).map(|error| error.to_string()).collect();
-    assert_eq!(errors, [String::new(); 0], "a job's request is a request");
+    assert!(errors.is_empty(), "a job's request is a request: {errors:?}");
     assert!(!validator.is_valid(&json!({"sampler": {"name": "ddim", "etta": 1}})), "options are described too");
 }

@@ -3,7 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::needless_pass_by_value,
-    reason = "a test that panics has failed, and tests build values to give them away"
+    clippy::too_many_lines,
+    reason = "a test that panics has failed, values are built to be given away, and a table of cases is long"
 )]
 
 mod api_catalog;

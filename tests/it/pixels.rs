@@ -126,7 +126,7 @@ fn a_png_carries_the_request_of_its_one_picture_and_nothing_private() {
     }
     (fields["seed"], fields["count"]) = (json!(9), json!(1));
     assert_eq!(posted, expected);
-    let mut alone = request.clone();
+    let mut alone = request;
     (alone.seed, alone.count, alone.priority) = (9, 1, 0);
     assert_eq!(png_of(&alone, 0), found, "company and priority leave no trace");
 }

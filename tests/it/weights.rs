@@ -217,7 +217,8 @@ fn schedulers_say_what_the_process_is() {
         (family(folder.path()).unwrap().card)(folder.path()).map(|card| card.process.at(999.0).alpha)
     };
     // sqrt(alphas_cumprod[-1]) of diffusers.
-    let goldens: [(fn(&mut Value), f64); 3] = [
+    type Change = fn(&mut Value);
+    let goldens: [(Change, f64); 3] = [
         (|config| config["beta_schedule"] = "linear".into(), 0.039_736_2),
         (|config| config["beta_schedule"] = "squaredcos_cap_v2".into(), 4.928_25e-5),
         (|config| config["trained_betas"] = vec![0.01; 1000].into(), 0.006_570_5),
