@@ -1,6 +1,6 @@
 //! The engine: one thread for each device batches single network evaluations of unlike runs.
 //!
-//! A job comes in through [`dispatch`], becomes a run on a [`thread`], and leaves through [`results`]. Everything that
+//! A job comes in through `dispatch`, becomes a run on a `thread`, and leaves through `results`. Everything that
 //! handlers may ask of it is on [`Engine`].
 
 use std::{
