@@ -21,7 +21,7 @@ use crate::{
         events::{Event, EventId, Events, Subscription},
     },
     http::valid::Valid,
-    job::{File, Format, Generation, Image, ImageState, Job, Kind, Progress, Status},
+    job::{File, Format, Image, Job, Kind, Progress, Status},
     metrics::Metrics,
     store::{self, Found, NewJob, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
 };
@@ -193,7 +193,11 @@ impl App {
 fn new_job(valid: Valid) -> Job {
     let Valid { generation, warnings, cost } = valid;
     let latents = generation.output.format == Format::Safetensors;
-    let (images, files) = if latents { (vec![], files(&generation)) } else { (images(&generation), vec![]) };
+    let (images, files) = if latents {
+        (vec![], (0..generation.count).map(|index| File::pending(&generation, index)).collect())
+    } else {
+        ((0..generation.count).map(|index| Image::pending(&generation, index)).collect(), vec![])
+    };
     Job {
         id: Uuid::now_v7(),
         kind: Kind::Generation,
@@ -218,41 +222,4 @@ fn new_job(valid: Valid) -> Job {
 /// In microseconds, as the store keeps it.
 fn now() -> Timestamp {
     Timestamp::from_microsecond(Timestamp::now().as_microsecond()).expect("it comes from a timestamp")
-}
-
-fn images(generation: &Generation) -> Vec<Image> {
-    let image = |index: u32| {
-        let id = Uuid::now_v7();
-        Image {
-            id,
-            index,
-            seed: generation.seed + u64::from(index),
-            state: ImageState::Pending,
-            width: generation.width,
-            height: generation.height,
-            content_type: generation.output.format.content_type().into(),
-            size_bytes: None,
-            sha256: None,
-            url: format!("/v1/images/{id}"),
-        }
-    };
-    (0..generation.count).map(image).collect()
-}
-
-fn files(generation: &Generation) -> Vec<File> {
-    let file = |index: u32| {
-        let id = Uuid::now_v7();
-        File {
-            id,
-            index,
-            seed: generation.seed + u64::from(index),
-            kind: "latents".into(),
-            state: ImageState::Pending,
-            content_type: generation.output.format.content_type().into(),
-            size_bytes: None,
-            sha256: None,
-            url: format!("/v1/files/{id}"),
-        }
-    };
-    (0..generation.count).map(file).collect()
 }

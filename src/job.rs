@@ -201,6 +201,25 @@ pub struct Image {
     pub url: String,
 }
 
+impl Image {
+    /// Picture `index` of a request, its id drawn and its bytes not there.
+    pub fn pending(request: &Generation, index: u32) -> Self {
+        let id = Uuid::now_v7();
+        Self {
+            id,
+            index,
+            seed: request.seed + u64::from(index),
+            state: ImageState::Pending,
+            width: request.width,
+            height: request.height,
+            content_type: request.output.format.content_type().into(),
+            size_bytes: None,
+            sha256: None,
+            url: format!("/v1/images/{id}"),
+        }
+    }
+}
+
 /// One file of a job that is not a picture. The same life as an [`Image`]'s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct File {
@@ -222,6 +241,24 @@ pub struct File {
     pub sha256: Option<String>,
     /// Where the bytes are.
     pub url: String,
+}
+
+impl File {
+    /// The final latents of picture `index` of a request, their id drawn and their bytes not there.
+    pub fn pending(request: &Generation, index: u32) -> Self {
+        let id = Uuid::now_v7();
+        Self {
+            id,
+            index,
+            seed: request.seed + u64::from(index),
+            kind: "latents".into(),
+            state: ImageState::Pending,
+            content_type: Format::Safetensors.content_type().into(),
+            size_bytes: None,
+            sha256: None,
+            url: format!("/v1/files/{id}"),
+        }
+    }
 }
 
 /// What made the pictures, for whoever wants to make them again.

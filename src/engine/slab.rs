@@ -13,7 +13,7 @@ use futures_util::{future::LocalBoxFuture, task::noop_waker_ref};
 use tch::Tensor;
 use uuid::Uuid;
 
-use super::failure::caught;
+use super::{failure::caught, host::Bucket, rows::bucket};
 use crate::{
     ask::{Answer, Ask, Conditioning, Letter, Net, concat},
     error::Result,
@@ -74,6 +74,8 @@ pub struct Waiting {
     pub ticket: u64,
     /// The question.
     pub ask: Ask,
+    /// What it must agree in with others to share a forward.
+    pub bucket: Bucket,
     /// Rows served.
     pub served: usize,
     /// When it came, among all.
@@ -113,7 +115,7 @@ impl Previews {
 impl Waiting {
     /// A question that came just now.
     pub fn new(ticket: u64, ask: Ask, order: u64) -> Self {
-        Self { ticket, ask, served: 0, order, since: Instant::now(), answers: Vec::new() }
+        Self { ticket, bucket: bucket(&ask), ask, served: 0, order, since: Instant::now(), answers: Vec::new() }
     }
 
     /// Rows that still wait.

@@ -18,7 +18,7 @@ use super::{
     failure::{Piece, attempt, caught, is_sticky},
     host::{Bucket, Host},
     message::{Command, Report, Start},
-    rows::{brought, bucket, finite, gathered, parted},
+    rows::{brought, finite, gathered, parted},
     slab::{Previews, Slot, Waiting},
     start::name,
 };
@@ -252,12 +252,12 @@ impl Thread {
 
     /// One forward of the bucket that had the least time, and its answers.
     fn serve(&mut self) {
-        let mut waiting: Vec<(u64, Bucket)> = Vec::new();
+        let mut waiting: Vec<(u64, &Bucket)> = Vec::new();
         for slot in self.slots.runs.values() {
-            waiting.extend(slot.waiting.iter().map(|question| (question.order, bucket(&question.ask))));
+            waiting.extend(slot.waiting.iter().map(|question| (question.order, &question.bucket)));
         }
         waiting.sort_by_key(|(order, _)| *order);
-        let buckets: Vec<Bucket> = waiting.into_iter().map(|(_, bucket)| bucket).collect();
+        let buckets: Vec<Bucket> = waiting.into_iter().map(|(_, bucket)| bucket.clone()).collect();
         let Some(bucket) = self.slots.shares.next(&buckets) else { return };
         let Some(host) = self.hosts.get(&bucket.model) else {
             return self.refuse(&bucket);
@@ -270,7 +270,7 @@ impl Thread {
 
     fn refuse(&mut self, wanted: &Bucket) {
         for slot in self.slots.runs.values_mut() {
-            if slot.waiting.iter().any(|question| bucket(&question.ask) == *wanted) {
+            if slot.waiting.iter().any(|question| question.bucket == *wanted) {
                 slot.end_with(Err(Failure::Internal(format!("model `{}` is not loaded here", wanted.model))));
             }
         }
@@ -281,7 +281,7 @@ impl Thread {
         let (mut places, mut candidates) = (Vec::new(), Vec::new());
         for (number, slot) in &self.slots.runs {
             for (at, question) in slot.waiting.iter().enumerate() {
-                if bucket(&question.ask) != *wanted {
+                if question.bucket != *wanted {
                     continue;
                 }
                 let score =

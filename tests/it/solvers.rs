@@ -129,7 +129,7 @@ fn moments(value: &serde_json::Value, steps: usize) -> (f64, f64) {
 
 #[test]
 fn stochastic_solvers_have_the_marginals_of_theory() {
-    // Exact propagation of mean and deviation through the affine updates, from a script in double precision.
+    // Exact propagation of mean and deviation through the affine updates, in double precision.
     let cases = [
         (json!({"name": "ddim", "eta": 0.0}), 20, 0.287896, 0.444276),
         (json!({"name": "ddim", "eta": 1.0}), 20, 0.299378, 0.408874),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use darkroom::{
-    job::{File, Format, Generation, Image, ImageState, Job, Kind, Output, Progress, Status},
+    job::{File, Format, Generation, Image, Job, Kind, Output, Progress, Status},
     store::NewJob,
 };
 use jiff::Timestamp;
@@ -49,8 +49,8 @@ pub fn new_job(request: Generation) -> NewJob {
         queue_position: None,
         attempt: 0,
         progress: Progress { evaluations: 0, of: Some(4) },
-        images: if safetensors { Vec::new() } else { indices().map(|index| image(&request, index)).collect() },
-        files: if safetensors { indices().map(|index| file(&request, index)).collect() } else { Vec::new() },
+        images: if safetensors { Vec::new() } else { indices().map(|index| Image::pending(&request, index)).collect() },
+        files: if safetensors { indices().map(|index| File::pending(&request, index)).collect() } else { Vec::new() },
         engine: None,
         warnings: Vec::new(),
         error: None,
@@ -59,35 +59,4 @@ pub fn new_job(request: Generation) -> NewJob {
         request,
     };
     NewJob { rows: job.request.count, job, deadline: None }
-}
-
-fn image(request: &Generation, index: u32) -> Image {
-    let id = Uuid::now_v7();
-    Image {
-        id,
-        index,
-        seed: request.seed + u64::from(index),
-        state: ImageState::Pending,
-        width: request.width,
-        height: request.height,
-        content_type: request.output.format.content_type().into(),
-        size_bytes: None,
-        sha256: None,
-        url: format!("/v1/images/{id}"),
-    }
-}
-
-fn file(request: &Generation, index: u32) -> File {
-    let id = Uuid::now_v7();
-    File {
-        id,
-        index,
-        seed: request.seed + u64::from(index),
-        kind: "latents".into(),
-        state: ImageState::Pending,
-        content_type: Format::Safetensors.content_type().into(),
-        size_bytes: None,
-        sha256: None,
-        url: format!("/v1/files/{id}"),
-    }
 }
