@@ -24,8 +24,9 @@ serve: build ## set everything up and serve on port 8080 (MODEL=..., DEVICE=...)
 build: libtorch ## target/release/darkroom
 	$(WITH_LIBTORCH) $(CARGO) build --release
 
+# Many servers at once: their threads should sleep while they wait, not spin.
 test: libtorch ## every test, with all they need
-	$(WITH_LIBTORCH) $(CARGO) test --release
+	OMP_WAIT_POLICY=PASSIVE $(WITH_LIBTORCH) $(CARGO) test --release
 
 check: fmt-check test lint doc deny ## all that must hold before a change is merged
 

@@ -67,19 +67,29 @@ class Darkroom:
 class Peer:
     """The Python server."""
 
+    options = []
+
     def __init__(self, port, folder, bf16):
         self.base = f"http://127.0.0.1:{port}"
-        self.command = [sys.executable, str(ROOT / "benches/peer/server.py"), "--port", str(port)] + ["--bf16"] * bf16
+        program = str(ROOT / "benches/peer/server.py")
+        self.command = [sys.executable, program, "--port", str(port), *self.options] + ["--bf16"] * bf16
         self.environment = {}
 
     def picture(self, request):
         return post(f"{self.base}/generate", request)
 
 
+class Tuned(Peer):
+    """The Python server at its best."""
+
+    options = ["--tuned"]
+
+
 @contextmanager
-def running(kind, bf16=False):
-    """A server that is ready, and the seconds that took."""
-    with tempfile.TemporaryDirectory() as folder:
+def running(kind, bf16=False, folder=None):
+    """A server that is ready, and the seconds that took. Its store is in `folder` or in one that goes with it."""
+    with tempfile.TemporaryDirectory() as passing:
+        folder = folder or passing
         server = kind(free_port(), folder, bf16)
         began = time.perf_counter()
         log = open(f"{folder}/log", "w")
@@ -150,27 +160,35 @@ def overhead(rounds):
     print(f"| ratio | {max(served) / max(bare):.2f} |\n")
 
 
-def against_peer(bf16, rounds):
-    found = {}
-    for kind in (Darkroom, Peer):
+def against_peers(bf16, rounds):
+    kinds = (Darkroom, Peer, Tuned)
+    found = []
+    for kind in kinds:
         with running(kind, bf16) as server:
-            found[kind] = latency(server, rounds), throughput(server, unlike(32), rounds), memory(server.pid)
-    (our_latency, our_rate, our_memory), (their_latency, their_rate, their_memory) = found[Darkroom], found[Peer]
-    print(f"| {'bf16' if bf16 else 'f32'} | darkroom | peer | ratio |\n|---|---|---|---|")
-    print(f"| one request, ms | {our_latency * 1e3:.0f} | {their_latency * 1e3:.0f} | {their_latency / our_latency:.2f} |")
-    print(f"| 32 unlike at once, pictures/s | {our_rate:.2f} | {their_rate:.2f} | {our_rate / their_rate:.2f} |")
-    print(f"| resident after it, MB | {our_memory[0]:.0f} | {their_memory[0]:.0f} | {their_memory[0] / our_memory[0]:.1f} |\n")
+            found.append((latency(server, rounds), throughput(server, unlike(32), rounds), memory(server.pid)[0]))
+    latencies, rates, resident = zip(*found)
+    print(f"| {'bf16' if bf16 else 'f32'} | darkroom | peer | ratio | tuned peer | ratio |\n|---|---|---|---|---|---|")
+
+    def row(what, values, form, ratios):
+        print(f"| {what} | {values[0]:{form}} | {values[1]:{form}} | {ratios[0]:.2f} | {values[2]:{form}} | {ratios[1]:.2f} |")
+
+    row("one request, ms", [1e3 * value for value in latencies], ".0f", [value / latencies[0] for value in latencies[1:]])
+    row("32 unlike at once, pictures/s", rates, ".2f", [rates[0] / value for value in rates[1:]])
+    row("resident after it, MB", resident, ".0f", [value / resident[0] for value in resident[1:]])
+    print()
 
 
 def start(rounds):
+    """The first start of a store measures forwards, later ones know them."""
     print("| | ready after, s | resident, MB |\n|---|---|---|")
-    for kind in (Darkroom, Peer):
-        times = []
-        for _ in range(rounds):
-            with running(kind) as server:
-                times.append(server.ready)
-                resident = memory(server.pid)[0]
-        print(f"| {kind.__name__.lower()} | {statistics.median(times):.2f} | {resident:.0f} |")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, kind, again in [("darkroom, first start", Darkroom, None), ("darkroom, later starts", Darkroom, folder), ("peer", Peer, None)]:
+            times = []
+            for _ in range(rounds):
+                with running(kind, folder=again) as server:
+                    times.append(server.ready)
+                    resident = memory(server.pid)[0]
+            print(f"| {name} | {statistics.median(times):.2f} | {resident:.0f} |")
 
 
 if __name__ == "__main__":
@@ -180,8 +198,8 @@ if __name__ == "__main__":
     arguments = arguments.parse_args()
     parts = {
         "overhead": lambda: overhead(arguments.rounds),
-        "f32": lambda: against_peer(False, arguments.rounds),
-        "bf16": lambda: against_peer(True, arguments.rounds),
+        "f32": lambda: against_peers(False, arguments.rounds),
+        "bf16": lambda: against_peers(True, arguments.rounds),
         "start": lambda: start(arguments.rounds),
     }
     for part in arguments.only.split(","):

@@ -1,11 +1,6 @@
 //! The command line: one file for each command.
 
-use std::{
-    env,
-    os::unix::process::CommandExt,
-    path::PathBuf,
-    process::{self, ExitCode},
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -48,7 +43,6 @@ struct Misuse(String);
 
 /// Does what the process's arguments say.
 pub fn run() -> ExitCode {
-    let_threads_sleep();
     let arguments = Arguments::parse();
     match obey(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,19 +51,6 @@ pub fn run() -> ExitCode {
             ExitCode::from(if error.is::<Misuse>() || error.is::<NoSuchModel>() { 2 } else { 1 })
         }
     }
-}
-
-/// LibTorch's threads spin while they wait for each other, and so take the processor from HTTP and from themselves. Its
-/// OpenMP reads the wish that they sleep when it is loaded, so the program starts itself once more with it.
-fn let_threads_sleep() {
-    const POLICY: &str = "OMP_WAIT_POLICY";
-    if env::var_os(POLICY).is_some() {
-        return;
-    }
-    let mut arguments = env::args_os();
-    let name = arguments.next().unwrap_or_default();
-    let cause = process::Command::new("/proc/self/exe").arg0(name).args(arguments).env(POLICY, "PASSIVE").exec();
-    eprintln!("darkroom: goes on with busy threads, because it could not start itself again: {cause}");
 }
 
 fn obey(arguments: Arguments) -> anyhow::Result<()> {

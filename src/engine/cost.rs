@@ -33,18 +33,15 @@ impl Curve {
         best.times = best.times.saturating_add(1);
     }
 
-    /// How many counts are believed.
+    /// How many counts were measured.
     pub fn counts(&self) -> usize {
-        self.believed().count()
+        self.best.len()
     }
 
-    /// Whether that count is believed.
-    pub fn knows(&self, rows: usize) -> bool {
-        self.believed().any(|(known, _)| known == rows)
-    }
-
+    /// The measurements to go by: those made often enough, or whatever there is.
     fn believed(&self) -> impl DoubleEndedIterator<Item = (usize, f64)> {
-        self.best.iter().filter(|(_, best)| best.times >= BELIEVED).map(|(rows, best)| (*rows, best.seconds))
+        let times = if self.best.values().any(|best| best.times >= BELIEVED) { BELIEVED } else { 1 };
+        self.best.iter().filter(move |(_, best)| best.times >= times).map(|(rows, best)| (*rows, best.seconds))
     }
 
     /// Seconds that a forward of `rows` takes: measured, between two measured counts, or in proportion to the greatest.

@@ -1,7 +1,7 @@
 //! A model on a thread: loaded, warmed up, measured, and asked for one forward at a time.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -66,15 +66,19 @@ pub struct Host {
 }
 
 impl Host {
-    /// Warms the model up, measures what `known` does not tell, and settles whether it is strict.
+    /// Warms the model up, with a first look at what `known` does not tell, and settles whether it is strict.
     ///
     /// # Errors
     /// What the first forwards fail with.
     pub fn new(model: Box<dyn Model>, device: Device, config: &config::Engine, known: Measured) -> Result<Self> {
         let Measured { curves: native, strict: verified } = known;
+        let started = Instant::now();
+        let ms = || started.elapsed().as_millis();
         let mut host = Self { file: None, model, device, curves: HashMap::new(), native, strict: None, verified };
-        host.measure()?;
-        host.settle_strict(config)?;
+        let outputs = host.warm()?;
+        tracing::debug!(model = %host.card().id, ms = ms(), "warm");
+        host.settle_strict(config, &outputs)?;
+        tracing::debug!(model = %host.card().id, ms = ms(), strict = host.is_strict(), "settled strict");
         Ok(host)
     }
 
@@ -157,32 +161,29 @@ impl Host {
         self.is_native(bucket).then(|| self.native.get(bucket.stage.name())).flatten()
     }
 
-    /// Counts 1, 2 and 4 of the native shape, the rest comes from live forwards; one forward of each other stage.
-    fn measure(&mut self) -> Result<()> {
+    /// The first forwards: of 1, 2 and 4 rows where nothing was measured yet, else of 2. Live ones tell the rest.
+    fn warm(&mut self) -> Result<BTreeMap<usize, Tensor>> {
         let context = self.context()?;
-        let curve = self.native.get(Stage::Predict.name()).cloned().unwrap_or_default();
-        let mut curve = curve;
-        self.forward(Stage::Predict, self.sample(2, &context, 0))?;
-        for rows in [1, 2, 4].into_iter().filter(|rows| !curve.knows(*rows)).collect::<Vec<_>>() {
-            while !curve.knows(rows) {
-                let batch = self.sample(rows, &context, 0);
-                let started = Instant::now();
-                let answer = self.forward(Stage::Predict, batch)?;
-                drop(answer.output.to_device(Device::Cpu));
-                curve.note(rows, started.elapsed());
-            }
+        let mut curve = self.native.get(Stage::Predict.name()).cloned().unwrap_or_default();
+        let counts: &[usize] = if curve.counts() == 0 { &[1, 2, 4] } else { &[2] };
+        let mut outputs = BTreeMap::new();
+        for rows in counts {
+            let started = Instant::now();
+            let output = self.forward(Stage::Predict, self.sample(*rows, &context))?.output.to_device(Device::Cpu);
+            curve.note(*rows, started.elapsed());
+            outputs.insert(*rows, output);
         }
         self.native.insert(Stage::Predict.name().to_owned(), curve);
-        Ok(())
+        Ok(outputs)
     }
 
-    fn settle_strict(&mut self, config: &config::Engine) -> Result<()> {
+    fn settle_strict(&mut self, config: &config::Engine, known: &BTreeMap<usize, Tensor>) -> Result<()> {
         if config.strict == config::Strict::Off {
             return Ok(());
         }
         let counts = match &self.verified {
             Some(counts) => counts.clone(),
-            None => self.verify(config)?,
+            None => self.verify(config, known)?,
         };
         self.verified = Some(counts.clone());
         self.strict = match (config.strict, config.strict_rows as usize) {
@@ -193,11 +194,11 @@ impl Host {
         Ok(())
     }
 
-    fn verify(&self, config: &config::Engine) -> Result<Vec<usize>> {
+    fn verify(&self, config: &config::Engine, known: &BTreeMap<usize, Tensor>) -> Result<Vec<usize>> {
         let context = self.context()?;
-        strict::verified(config.max_rows as usize, config.strict == config::Strict::Auto, &mut |rows| {
-            let batch = self.sample(rows, &context, 1);
-            Ok(self.forward(Stage::Predict, batch)?.output)
+        strict::verified(config.max_rows as usize, config.strict == config::Strict::Auto, &mut |rows| match known.get(&rows) {
+            Some(output) => Ok(output.shallow_clone()),
+            None => Ok(self.forward(Stage::Predict, self.sample(rows, &context))?.output.to_device(Device::Cpu)),
         })
     }
 
@@ -212,10 +213,10 @@ impl Host {
     }
 
     /// Rows of noise; row k is the same for every count.
-    fn sample(&self, rows: usize, context: &Conditioning, seed: u64) -> Batch {
+    fn sample(&self, rows: usize, context: &Conditioning) -> Batch {
         let [c, h, w] = self.card().latent;
         let n = i64::try_from(rows).expect("few rows");
-        let seeds = (0..rows as u64).map(|row| seed + row).collect();
+        let seeds = (0..rows as u64).collect();
         let noise = crate::noise::Noise::new(seeds, &[c, h, w], Kind::Float, self.device);
         let (low, high) = self.card().process.range();
         let t = (0..rows).map(|row| low + (high - low) * (0.1 + 0.8 * (row % 7) as f64 / 7.0)).collect();

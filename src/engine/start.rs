@@ -137,8 +137,10 @@ fn weights(card: &Card, device: Device, kind: Kind) -> anyhow::Result<Option<Wei
     if card.dir == PathBuf::new() {
         return Ok(None);
     }
+    let started = Instant::now();
     let family = model::family(&card.dir)?;
     let weights = (family.weights)(card, device, kind).with_context(|| format!("the weights of `{}`", card.id))?;
+    tracing::debug!(model = %card.id, ms = started.elapsed().as_millis(), bytes = weights.bytes(), "read the weights");
     Ok(Some(weights))
 }
 

@@ -127,18 +127,3 @@ fn the_committed_description_of_the_api_is_fresh() {
     assert!(described.status.success(), "{}", String::from_utf8_lossy(&described.stderr));
     assert!(described.stdout == written.as_bytes(), "openapi.yaml is stale: run `make openapi`");
 }
-
-/// The program starts itself once more with sleeping threads, and stays the process that its supervisor knows.
-#[tokio::test]
-async fn threads_sleep_while_they_wait_unless_told_otherwise() {
-    let policy = |server: &Server| {
-        let variables = fs::read(format!("/proc/{}/environ", server.pid())).unwrap();
-        let variables = String::from_utf8_lossy(&variables).into_owned();
-        variables.split('\0').find_map(|variable| variable.strip_prefix("OMP_WAIT_POLICY=")).unwrap().to_owned()
-    };
-    let home = Home::new();
-    assert_eq!(policy(&home.start_with(&[("OMP_WAIT_POLICY", "ACTIVE")])), "ACTIVE");
-    let mut command = home.command(&["serve"]);
-    command.env_remove("OMP_WAIT_POLICY");
-    assert_eq!(policy(&home.launch(command)), "PASSIVE");
-}
