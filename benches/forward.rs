@@ -2,12 +2,14 @@
 //!
 //!     cargo bench --bench forward -- [model folder] [f32|bf16]
 //!
-//! Each figure is the best of several runs, since what else the machine does can only add to it.
+//! Each figure is the best of several runs, since what else the machine does can only add to it. The second table says
+//! where the time of a forward goes; what no layer's span covers is `rest`: sums, concatenations, layouts.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -16,6 +18,11 @@ use darkroom::{
     model::{Batch, Model, family},
 };
 use tch::{Device, Kind, Tensor};
+use tracing::{Subscriber, span};
+use tracing_subscriber::{
+    layer::{Context, Layer, SubscriberExt},
+    registry::LookupSpan,
+};
 
 /// Multiplications and additions of the embedded model's UNet for one native row.
 const GFLOP_PER_ROW: f64 = 1.04;
@@ -39,7 +46,47 @@ fn main() -> Result<(), Box<dyn Error>> {
         let share = 100.0 * speed / bare;
         println!("| {rows} | {:.2} | {speed:.0} | {share:.0} % |", 1e3 * time / rows as f64);
     }
+    println!("\n| operator | 2 rows | 32 rows |\n|---|---|---|");
+    let [few, many] = [2, 32].map(|rows| by_operator(model.as_ref(), rows));
+    let (few, many) = (few?, many?);
+    for (name, share) in &many {
+        println!("| {name} | {:.0} % | {share:.0} % |", few.get(name).copied().unwrap_or(0.0));
+    }
     Ok(())
+}
+
+/// Percent of a forward's time in each kind of layer.
+fn by_operator(model: &dyn Model, rows: i64) -> darkroom::error::Result<BTreeMap<&'static str, f64>> {
+    const FORWARDS: u32 = 5;
+    let batch = batch(model, rows)?;
+    let clock = Clock::default();
+    let spent = clock.0.clone();
+    let whole = tracing::subscriber::with_default(tracing_subscriber::registry().with(clock), || {
+        let started = Instant::now();
+        (0..FORWARDS).try_for_each(|_| model.forward(Stage::Predict, &batch).map(drop)).map(|()| started.elapsed())
+    })?;
+    let spent = spent.lock().expect("no thread died with it");
+    let percent = |time: Duration| 100.0 * time.as_secs_f64() / whole.as_secs_f64();
+    let mut shares: BTreeMap<_, _> = spent.iter().map(|(name, time)| (*name, percent(*time))).collect();
+    shares.insert("rest", 100.0 - shares.values().sum::<f64>());
+    Ok(shares)
+}
+
+/// Time spent in spans, by name.
+#[derive(Default)]
+struct Clock(Arc<Mutex<BTreeMap<&'static str, Duration>>>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Clock {
+    fn on_enter(&self, id: &span::Id, context: Context<'_, S>) {
+        let span = context.span(id).expect("an entered span is known");
+        span.extensions_mut().insert(Instant::now());
+    }
+
+    fn on_exit(&self, id: &span::Id, context: Context<'_, S>) {
+        let span = context.span(id).expect("an entered span is known");
+        let entered = span.extensions_mut().remove::<Instant>().expect("it was entered");
+        *self.0.lock().expect("no thread died with it").entry(span.name()).or_default() += entered.elapsed();
+    }
 }
 
 /// Rows of noise at different times with an empty prompt.

@@ -26,6 +26,9 @@ use crate::{
     store::{self, Found, NewJob, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
 };
 
+/// How long threads get for what they compute or load when the service ends.
+const LAST_FORWARD: Duration = Duration::from_secs(5);
+
 /// Everything that handlers need.
 pub struct App {
     /// The configuration.
@@ -84,6 +87,7 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
         self.engine.drain(Duration::from_secs(self.config.drain.timeout_s)).await;
         self.closing.cancel();
+        self.engine.join(LAST_FORWARD).await;
     }
 
     /// Stores a job and tells the engine.
@@ -97,10 +101,14 @@ impl App {
         // Told before it is stored: once it is, the engine may claim it at any moment, and `started` must come second.
         self.engine.events().publish(job.id, 0, Event::Queued(Box::new(job.clone())));
         let id = job.id;
+        self.engine.expect(id);
         let inserted = self.store.insert(&NewJob { rows, deadline, job }, self.config.queue.max_depth).await;
         match &inserted {
-            Ok(_) => self.engine.wake(),
-            Err(_) => self.engine.events().forget(id),
+            Ok(job) => {
+                tracing::info!(job = %id, model = job.request.model, "accepted");
+                self.engine.wake();
+            }
+            Err(_) => self.engine.forget(id),
         }
         inserted
     }
@@ -150,19 +158,7 @@ impl App {
     /// # Errors
     /// The store.
     pub async fn cancel(&self, id: Uuid) -> store::Result<Found<Job>> {
-        let taken = self.engine.cancel(id);
-        let canceled = self.store.cancel(id, None, taken.map(|(usage, _)| usage)).await?;
-        Ok(match canceled {
-            Found::Here((job, ended)) => {
-                self.engine.events().settle(&job);
-                if ended {
-                    self.metrics.jobs_total.with_label_values(&["generation", job.status.name()]).inc();
-                }
-                Found::Here(job)
-            }
-            Found::Gone => Found::Gone,
-            Found::Missing => Found::Missing,
-        })
+        self.engine.cancel(id, None).await
     }
 
     /// Erases a job with its pictures and files, canceling it first.
@@ -173,7 +169,7 @@ impl App {
         match self.cancel(id).await? {
             Found::Here(_) => {
                 let erased = sweep::erase(&*self.store, &self.blobs, id).await;
-                self.engine.events().forget(id);
+                self.engine.forget(id);
                 erased
             }
             Found::Gone => Ok(Found::Gone),

@@ -19,7 +19,7 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     let lines = fmt::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let started = match log.format {
         LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("{error}"))?;
     panic::set_hook(Box::new(|info| {

@@ -76,12 +76,9 @@ impl Arguments {
         }
         let request = self.request()?;
         let app = App::start(config).await?;
-        let valid = accept(&app, request).await.map_err(|problem| Misuse(problem.to_string()))?;
-        let job = app.submit(valid, None).await?;
-        let job = follow(&app, job.id).await?;
-        let written = write(&app, &job, &self.output).await;
+        let made = make(&app, request, &self.output).await;
         app.drain().await;
-        written
+        made
     }
 
     /// The request that an HTTP client would send.
@@ -102,6 +99,13 @@ impl Arguments {
         give("guidance", self.guidance.clone());
         Ok(fields.into())
     }
+}
+
+async fn make(app: &Arc<App>, request: Value, output: &Path) -> anyhow::Result<()> {
+    let valid = accept(app, request).await.map_err(|problem| Misuse(problem.to_string()))?;
+    let job = app.submit(valid, None).await?;
+    let job = follow(app, job.id).await?;
+    write(app, &job, output).await
 }
 
 /// Shows progress on a terminal until the job has ended.

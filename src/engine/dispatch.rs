@@ -7,15 +7,15 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tch::Tensor;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{
     Engine, Running, Worker,
     events::{Event, Preview},
     hold,
-    message::{Command, Report, Start},
+    message::{Command, Estimates, Report, Start},
     results,
     slab::Counters,
 };
@@ -23,7 +23,7 @@ use crate::{
     error::{Code, Failure},
     job::{ImageState, Job, JobError},
     pixels,
-    store::{Claim, Found, Room},
+    store::{Claim, Room},
     task::Plan,
 };
 
@@ -49,12 +49,14 @@ pub async fn run(engine: Engine, mut reports: UnboundedReceiver<Report>) {
 async fn hear(engine: &Engine, report: Report) {
     match report {
         Report::Progress(job) => progress(engine, job),
-        Report::Preview { job, attempt, pictures, evaluations, latents } => {
-            preview(engine, (job, attempt), pictures, evaluations, latents);
-        }
+        Report::Preview(estimates) => preview(engine, estimates),
         Report::Ended { job, attempt, end } => {
-            if hold(&engine.0.running).get(&job).is_some_and(|running| running.attempt == attempt) {
-                tokio::spawn(results::finish(engine.clone(), job, attempt, end));
+            let span = hold(&engine.0.running)
+                .get(&job)
+                .filter(|running| running.attempt == attempt)
+                .map(|running| running.span.clone());
+            if let Some(span) = span {
+                tokio::spawn(results::finish(engine.clone(), job, attempt, end).instrument(span));
             }
         }
         Report::Measured(measured, file) => drop(tokio::task::spawn_blocking(move || measured.keep(Some(&file)))),
@@ -73,24 +75,23 @@ fn progress(engine: &Engine, job: Uuid) {
     }
 }
 
-fn preview(engine: &Engine, (job, attempt): (Uuid, u32), pictures: Vec<u32>, evaluations: u64, latents: Tensor) {
+fn preview(engine: &Engine, estimates: Estimates) {
     let engine = engine.clone();
     tokio::spawn(async move {
-        let Ok(Found::Here(found)) = engine.0.parts.store.job(job).await else { return };
-        let Ok(card) = engine.0.parts.catalog.get(Some(&found.request.model)).cloned() else { return };
-        let size = (found.request.width, found.request.height);
-        let draw = move || {
-            let shape = card.latent_for(size.0, size.1);
-            let rows = (0..latents.size()[0]).map(|row| Vec::<f32>::try_from(latents.get(row).reshape([-1])));
-            let drawn = rows.map(|row| pixels::preview(&row?, shape, card.preview.as_deref(), size));
-            drawn.collect::<Result<Vec<_>, Failure>>()
-        };
-        let Ok(Ok(drawn)) = tokio::task::spawn_blocking(draw).await else { return };
+        let Estimates { job, attempt, evaluations, .. } = estimates;
+        let pictures = estimates.pictures.clone();
+        let Ok(Ok(drawn)) = tokio::task::spawn_blocking(move || drawn(&estimates)).await else { return };
         for (index, bytes) in pictures.into_iter().zip(drawn) {
-            let preview = Preview { index, evaluations, bytes: Bytes::from(bytes) };
-            engine.events().preview(job, attempt, preview);
+            engine.events().preview(job, attempt, Preview { index, evaluations, bytes: Bytes::from(bytes) });
         }
     });
+}
+
+fn drawn(estimates: &Estimates) -> Result<Vec<Vec<u8>>, Failure> {
+    let Estimates { card, size, latents, .. } = estimates;
+    let shape = card.latent_for(size.0, size.1);
+    let rows = (0..latents.size()[0]).map(|row| Vec::<f32>::try_from(latents.get(row).reshape([-1])));
+    rows.map(|row| pixels::preview(&row?, shape, card.preview.as_deref(), *size)).collect()
 }
 
 /// Claims as long as something fits.
@@ -136,20 +137,30 @@ fn room(engine: &Engine) -> Option<(usize, Room)> {
     (best.1.rows > 0 || best.1.at_least > 0).then_some(best)
 }
 
+/// Makes a claimed job's run ready, inside the request that asked for it where this process took that.
 async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> {
-    let (job, attempt) = (claim.job.id, claim.job.attempt);
+    let (job, attempt, model) = (claim.job.id, claim.job.attempt, claim.job.request.model.as_str());
+    let request = hold(&engine.0.requests).remove(&job);
+    let parent = request.as_ref().and_then(Span::id);
+    let span = tracing::info_span!(parent: parent, "job", id = %job, attempt, model);
     let queue_ms = since(claim.job.created_at);
     engine.0.parts.metrics.queue_wait_seconds.observe(queue_ms as f64 / 1000.0);
     let counters = Arc::new(Counters::default());
     let (rows, alone, claimed) = (claim.rows, claim.alone, Instant::now());
-    let running = Running { attempt, worker, rows, counters: counters.clone(), claimed, queue_ms, alone };
+    let (shared, own) = (counters.clone(), span.clone());
+    let running = Running { attempt, worker, rows, counters: shared, claimed, queue_ms, alone, span: own };
     hold(&engine.0.running).insert(job, running);
-    tracing::info!(%job, attempt, model = claim.job.request.model, rows, queue_ms, "started");
+    begun(engine, worker, claim, counters, queue_ms).instrument(span).await
+}
+
+async fn begun(engine: &Engine, worker: usize, claim: Claim, counters: Arc<Counters>, queue_ms: u64) -> Option<Start> {
+    let (job, attempt) = (claim.job.id, claim.job.attempt);
+    tracing::info!(rows = claim.rows, queue_ms, "started");
     let info = hold(&engine.0.workers)[worker].infos.get(claim.job.request.model.as_str()).cloned();
     if let Some(info) = &info
         && let Err(cause) = engine.0.parts.store.engine(job, attempt, info).await
     {
-        tracing::warn!(%job, %cause, "what computes the job was not noted");
+        tracing::warn!(%cause, "what computes the job was not noted");
     }
     let started = Job { engine: info, ..claim.job.clone() };
     engine.events().publish(job, attempt, Event::Started(Box::new(started)));
@@ -159,7 +170,7 @@ async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> 
             results::finish(engine.clone(), job, attempt, Ok(Vec::new())).await;
             None
         }
-        Ok(plan) => Some(Start { job, attempt, plan, counters }),
+        Ok(plan) => Some(Start { job, attempt, plan, counters, span: Span::current() }),
         Err(failure) => {
             results::finish(engine.clone(), job, attempt, Err(failure)).await;
             None
@@ -198,11 +209,10 @@ fn begin(engine: &Engine, worker: usize, starts: Vec<Start>) {
 
 async fn depth(engine: &Engine) {
     let parts = &engine.0.parts;
+    let Ok(depth) = parts.store.depth().await else { return };
     for card in parts.catalog.iter() {
-        parts.metrics.queue_depth.with_label_values(&[&*card.id]).set(0);
-    }
-    for (model, jobs) in parts.store.depth().await.unwrap_or_default() {
-        parts.metrics.queue_depth.with_label_values(&[&model]).set(i64::try_from(jobs).unwrap_or(i64::MAX));
+        let jobs = depth.iter().find(|(model, _)| **model == *card.id).map_or(0, |(_, jobs)| *jobs);
+        parts.metrics.queue_depth.with_label_values(&[&*card.id]).set(i64::try_from(jobs).unwrap_or(i64::MAX));
     }
 }
 
@@ -212,12 +222,11 @@ async fn overdue(engine: &Engine) {
     for id in overdue {
         let error = JobError {
             code: Code::Deadline,
-            title: "Deadline".into(),
+            title: Code::Deadline.title().into(),
             detail: "The job had not finished when its Cancel-After was over.".into(),
         };
-        let usage = engine.cancel(id).map(|(usage, _)| usage);
-        if let Ok(Found::Here((job, true))) = engine.0.parts.store.cancel(id, Some(error), usage).await {
-            results::tell_end(engine, &job);
+        if let Err(cause) = engine.cancel(id, Some(error)).await {
+            tracing::error!(job = %id, %cause, "a job past its deadline could not be canceled; it is tried again");
         }
     }
 }

@@ -196,7 +196,9 @@ impl Host {
 
     fn verify(&self, config: &config::Engine, known: &BTreeMap<usize, Tensor>) -> Result<Vec<usize>> {
         let context = self.context()?;
-        strict::verified(config.max_rows as usize, config.strict == config::Strict::Auto, &mut |rows| match known.get(&rows) {
+        strict::verified(config.max_rows as usize, config.strict == config::Strict::Auto, &mut |rows| match known
+            .get(&rows)
+        {
             Some(output) => Ok(output.shallow_clone()),
             None => Ok(self.forward(Stage::Predict, self.sample(rows, &context))?.output.to_device(Device::Cpu)),
         })

@@ -3,11 +3,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use tch::Tensor;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::{host::Measured, slab::Counters};
 use crate::{
     error::Result,
+    model::Card,
     task::{Plan, Product},
 };
 
@@ -31,25 +33,16 @@ pub struct Start {
     pub plan: Plan,
     /// How far it is, shared with whoever looks.
     pub counters: Arc<Counters>,
+    /// What its log lines stand in.
+    pub span: Span,
 }
 
 /// What the thread tells.
 pub enum Report {
     /// A run came further.
     Progress(Uuid),
-    /// Estimates of the clean latents `[n, C, h, w]` on the processor, worth a preview.
-    Preview {
-        /// Whose they are.
-        job: Uuid,
-        /// The attempt.
-        attempt: u32,
-        /// Index of each row's picture.
-        pictures: Vec<u32>,
-        /// Evaluations of each picture so far.
-        evaluations: u64,
-        /// f32.
-        latents: Tensor,
-    },
+    /// Estimates worth a preview.
+    Preview(Estimates),
     /// A run ended.
     Ended {
         /// Whose it is.
@@ -63,4 +56,22 @@ pub enum Report {
     Measured(Measured, PathBuf),
     /// The device answers nothing any more.
     Dead(String),
+}
+
+/// What a run takes its pictures to be, half way.
+pub struct Estimates {
+    /// Whose they are.
+    pub job: Uuid,
+    /// The attempt.
+    pub attempt: u32,
+    /// The model.
+    pub card: Arc<Card>,
+    /// Pixels, width and height.
+    pub size: (u32, u32),
+    /// Index of each row's picture.
+    pub pictures: Vec<u32>,
+    /// Evaluations of each picture so far.
+    pub evaluations: u64,
+    /// `[n, C, h, w]`, f32, on the processor.
+    pub latents: Tensor,
 }

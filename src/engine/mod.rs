@@ -10,10 +10,12 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
         mpsc::Sender,
     },
-    time::{Duration, Instant},
+    thread::JoinHandle,
+    time::Instant,
 };
 
 use tokio::sync::Notify;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::{
@@ -27,8 +29,10 @@ use crate::{
 pub mod batch;
 pub mod cost;
 mod dispatch;
+mod ending;
 pub mod events;
 pub mod failure;
+mod forward;
 mod host;
 mod message;
 mod results;
@@ -67,7 +71,10 @@ struct Inner {
     wake: Notify,
     emptied: Notify,
     workers: Mutex<Vec<Worker>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     running: Mutex<HashMap<Uuid, Running>>,
+    /// Spans of the requests whose jobs wait.
+    requests: Mutex<HashMap<Uuid, Span>>,
     ready: AtomicBool,
     draining: AtomicBool,
 }
@@ -90,6 +97,7 @@ struct Running {
     claimed: Instant,
     queue_ms: u64,
     alone: bool,
+    span: Span,
 }
 
 impl Running {
@@ -120,7 +128,9 @@ impl Engine {
             wake: Notify::new(),
             emptied: Notify::new(),
             workers: Mutex::default(),
+            threads: Mutex::default(),
             running: Mutex::default(),
+            requests: Mutex::default(),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }));
@@ -128,20 +138,20 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Says that a job was stored.
-    pub fn wake(&self) {
-        self.0.wake.notify_one();
+    /// Says that a job will be stored by the request whose span is current.
+    pub fn expect(&self, id: Uuid) {
+        hold(&self.0.requests).insert(id, Span::current());
     }
 
-    /// Takes a job's run out; answers what it cost and how far it came. `None` when it does not run here.
-    pub fn cancel(&self, id: Uuid) -> Option<(Usage, Progress)> {
-        let running = self.remove(id)?;
-        if let Some(worker) = hold(&self.0.workers).get(running.worker) {
-            // A thread that is gone runs nothing.
-            let _ = worker.commands.send(Command::Cancel(id));
-        }
-        self.wake();
-        Some((running.usage(), running.counters.progress()))
+    /// Says that a job is not to be waited for.
+    pub fn forget(&self, id: Uuid) {
+        hold(&self.0.requests).remove(&id);
+        self.events().forget(id);
+    }
+
+    /// Says that there may be something to claim.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
     }
 
     /// How far a running job is.
@@ -157,32 +167,6 @@ impl Engine {
     /// What happens to jobs.
     pub fn events(&self) -> &Events {
         &self.0.parts.events
-    }
-
-    /// Claims nothing more, gives running jobs that much time, and puts the rest back into the queue.
-    pub async fn drain(&self, time: Duration) {
-        self.0.draining.store(true, Relaxed);
-        let _ = tokio::time::timeout(time, self.emptied()).await;
-        let rest: Vec<(Uuid, u32)> = hold(&self.0.running).iter().map(|(id, running)| (*id, running.attempt)).collect();
-        for (id, attempt) in rest {
-            self.cancel(id);
-            if let Err(cause) = self.0.parts.store.give_back(id, attempt).await {
-                tracing::error!(job = %id, %cause, "a running job could not be put back; the next start does");
-            }
-        }
-        for worker in hold(&self.0.workers).iter() {
-            let _ = worker.commands.send(Command::Stop);
-        }
-    }
-
-    async fn emptied(&self) {
-        loop {
-            let emptied = self.0.emptied.notified();
-            if hold(&self.0.running).is_empty() {
-                return;
-            }
-            emptied.await;
-        }
     }
 
     fn remove(&self, id: Uuid) -> Option<Running> {

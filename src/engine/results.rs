@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Engine, events::Event, hold};
 use crate::{
-    error::{Code, Failure, Result},
+    error::{Failure, Result},
     failpoint,
     job::{Format, Job, JobError, Status},
     model::Card,
@@ -41,7 +41,7 @@ pub async fn finish(engine: Engine, id: Uuid, attempt: u32, end: Result<Vec<Prod
         // A cancel or the store was quicker.
         Ok(None) => {}
         Err(cause) => {
-            tracing::error!(job = %id, %cause, "the end of a job was not stored; the next start runs it again");
+            tracing::error!(%cause, "the end of a job was not stored; the next start runs it again");
         }
     }
     engine.remove(id);
@@ -54,19 +54,17 @@ pub fn tell_end(engine: &Engine, job: &Job) {
     metrics.jobs_total.with_label_values(&["generation", job.status.name()]).inc();
     let (evaluations, rows, run_ms) =
         job.usage.map_or((0, 0, 0), |usage| (usage.evaluations, usage.rows, usage.run_ms));
-    metrics.job_duration_seconds.with_label_values(&["generation"]).observe(run_ms as f64 / 1000.0);
+    if job.usage.is_some() {
+        metrics.job_duration_seconds.with_label_values(&["generation"]).observe(run_ms as f64 / 1000.0);
+    }
     let error = job.error.as_ref().map(|error| error.detail.as_str());
     tracing::info!(job = %job.id, status = job.status.name(), evaluations, rows, run_ms, error, "ended");
     engine.events().publish(job.id, job.attempt, Event::Ended(Box::new(job.clone())));
 }
 
 fn explained(failure: &Failure) -> JobError {
-    let title = match failure.code() {
-        Code::NotFinite => "Not finite",
-        Code::OutOfMemory => "Out of memory",
-        _ => "Internal error",
-    };
-    JobError { code: failure.code(), title: title.into(), detail: failure.to_string() }
+    let code = failure.code();
+    JobError { code, title: code.title().into(), detail: failure.to_string() }
 }
 
 async fn store_all(engine: &Engine, id: Uuid, attempt: u32, products: Vec<Product>) -> Result<()> {

@@ -18,7 +18,8 @@ use crate::{
     ask::{Answer, Ask, Conditioning, Letter, Net, concat},
     error::Result,
     job::Progress,
-    task::Product,
+    model::Card,
+    task::{Plan, Product},
 };
 
 /// How far a run is, readable from any thread.
@@ -66,6 +67,8 @@ pub struct Slot {
     pub end: Option<Result<Vec<Product>>>,
     /// Whether to poll it.
     pub ready: bool,
+    /// What its log lines stand in.
+    pub span: tracing::Span,
 }
 
 /// A question with the rows of the answer so far.
@@ -85,20 +88,29 @@ pub struct Waiting {
     answers: Vec<Answer>,
 }
 
-/// Which estimates of a run are shown.
-#[derive(Debug, Default)]
+/// Which estimates of a run are shown, and of what.
 pub struct Previews {
-    /// Evaluations of each picture between two previews; 0: none.
-    pub every: u64,
+    /// The model.
+    pub card: Arc<Card>,
+    /// Pixels, width and height.
+    pub size: (u32, u32),
     /// Indices of the pictures of the run.
     pub pictures: Vec<u32>,
+    every: u64,
     shown: u64,
 }
 
 impl Previews {
-    /// Previews of these pictures.
-    pub fn new(every: u32, pictures: Vec<u32>) -> Self {
-        Self { every: u64::from(every), pictures, shown: 0 }
+    /// As the plan's request wishes; 0 evaluations between two previews means none.
+    pub fn of(plan: &Plan) -> Self {
+        let request = &plan.request;
+        Self {
+            card: plan.card.clone(),
+            size: (request.width, request.height),
+            pictures: plan.pictures.clone(),
+            every: u64::from(request.preview_every),
+            shown: 0,
+        }
     }
 
     /// Whether one is due after so many evaluations of the run.
@@ -145,6 +157,7 @@ impl Slot {
     /// Polls the run once, under a net that keeps a panic inside it, and takes the letters it wrote.
     pub fn poll(&mut self) -> Vec<(u64, Letter)> {
         self.ready = false;
+        let _inside = self.span.clone().entered();
         let polled = caught(|| match self.future.as_mut().poll(&mut Context::from_waker(noop_waker_ref())) {
             Poll::Ready(end) => end.map(Some),
             Poll::Pending => Ok(None),

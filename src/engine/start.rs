@@ -93,7 +93,7 @@ struct Parcel {
 /// Loads the models on a thread of its own, then starts one thread for each device and the dispatcher.
 pub fn spawn(engine: Engine, devices: Vec<Device>) {
     let (reports, incoming) = unbounded_channel();
-    let runtime = tokio::runtime::Handle::current();
+    let (runtime, owner) = (tokio::runtime::Handle::current(), engine.clone());
     let load = move || {
         if let Err(cause) = load(&engine, &devices, &reports) {
             tracing::error!(cause = format!("{cause:#}"), "the engine could not start");
@@ -103,7 +103,7 @@ pub fn spawn(engine: Engine, devices: Vec<Device>) {
         runtime.spawn(dispatch::run(engine, incoming));
     };
     let thread = std::thread::Builder::new().name("loader".into()).spawn(load);
-    drop(thread.expect("the system has room for a thread"));
+    hold(&owner.0.threads).push(thread.expect("the system has room for a thread"));
 }
 
 fn load(engine: &Engine, devices: &[Device], reports: &UnboundedSender<Report>) -> anyhow::Result<()> {
@@ -127,6 +127,9 @@ fn load(engine: &Engine, devices: &[Device], reports: &UnboundedSender<Report>) 
     for ready in pending {
         let worker = ready.recv().context("a device's thread ended while it loaded its models")??;
         hold(&engine.0.workers).push(worker);
+    }
+    if engine.draining() {
+        engine.stop();
     }
     engine.0.ready.store(true, Relaxed);
     tracing::info!(ms = started.elapsed().as_millis(), devices = devices.len(), "the engine is ready");
@@ -173,7 +176,8 @@ fn begin(
             Thread { device, hosts, config: config.engine, metrics, commands: receiver, reports, cap, slots }.run();
         }
     };
-    std::thread::Builder::new().name(format!("device-{index}")).spawn(work).context("a thread for a device")?;
+    let thread = std::thread::Builder::new().name(format!("device-{index}")).spawn(work);
+    hold(&engine.0.threads).push(thread.context("a thread for a device")?);
     Ok(pending)
 }
 

@@ -98,6 +98,7 @@ impl Attention {
     }
 
     fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+        let _timed = tracing::trace_span!("attention").entered();
         let kind = q.kind();
         let product = |q: &Tensor, k: &Tensor, v: &Tensor| {
             Tensor::scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, self.shape.causal, None, false)

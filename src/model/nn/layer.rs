@@ -1,6 +1,9 @@
-//! The layers that everything is made of.
+//! The layers that everything is made of. Each is a span, by which `benches/forward.rs` tells where the time goes.
+
+use std::ops::Range;
 
 use tch::Tensor;
+use tracing::trace_span;
 
 use crate::{error::Result, model::format::weights::Part};
 
@@ -18,6 +21,16 @@ impl Linear {
     /// A missing or misshapen tensor.
     pub fn new(part: &Part, from: i64, to: i64) -> Result<Self> {
         Ok(Self::of(part.tensor("weight", &[to, from])?, Some(part.tensor("bias", &[to])?)))
+    }
+
+    /// Those outputs only of `{weight: [to, from], bias: [to]}`; they share its memory.
+    ///
+    /// # Errors
+    /// A missing or misshapen tensor.
+    pub fn rows(part: &Part, from: i64, to: i64, outputs: Range<i64>) -> Result<Self> {
+        let Self { weight, bias } = Self::new(part, from, to)?;
+        let own = |tensor: Tensor| tensor.narrow(0, outputs.start, outputs.end - outputs.start);
+        Ok(Self::of(own(weight), bias.map(own)))
     }
 
     /// Several maps of the same input as one, `names` below each other: `[sum of to, from]`.
@@ -39,6 +52,7 @@ impl Linear {
 
     /// `[.., from]` to `[.., to]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let _timed = trace_span!("linear").entered();
         x.linear(&self.weight, self.bias.as_ref())
     }
 }
@@ -78,6 +92,7 @@ impl Conv {
 
     /// `[n, from, h, w]` to `[n, to, h', w']`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let _timed = trace_span!("convolution").entered();
         let pair = |side: i64| [side, side];
         x.conv2d(&self.weight, Some(&self.bias), pair(self.stride), pair(self.padding), pair(1), 1)
     }
@@ -109,9 +124,11 @@ impl GroupNorm {
         Ok(Self { weight: part.tensor("weight", &[channels])?, bias: part.tensor("bias", &[channels])?, norm })
     }
 
-    /// `[n, channels, ..]` to the same shape.
+    /// `[n, channels, ..]` to the same shape. Channels that lie side by side are laid out anew first: copy and norm
+    /// together take a quarter of the norm's time on that layout.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.group_norm(self.norm.groups, Some(&self.weight), Some(&self.bias), self.norm.eps, true)
+        let _timed = trace_span!("group norm").entered();
+        x.contiguous().group_norm(self.norm.groups, Some(&self.weight), Some(&self.bias), self.norm.eps, true)
     }
 }
 
@@ -134,6 +151,13 @@ impl LayerNorm {
 
     /// `[.., width]` to the same shape.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let _timed = trace_span!("layer norm").entered();
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
     }
+}
+
+/// `x / (1 + exp(-x))` (Elfwing et al. 2018).
+pub fn silu(x: &Tensor) -> Tensor {
+    let _timed = trace_span!("activation").entered();
+    x.silu()
 }

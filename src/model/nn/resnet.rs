@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::{
     embedding::Listeners,
-    layer::{Conv, GroupNorm, Norm},
+    layer::{Conv, GroupNorm, Norm, silu},
 };
 use crate::{error::Result, model::format::weights::Part};
 
@@ -38,11 +38,11 @@ impl Resnet {
 
     /// `[n, from, h, w]` to `[n, to, h, w]`; `times` is what the projections of all blocks say.
     pub fn forward(&self, x: &Tensor, times: &[Tensor]) -> Tensor {
-        let mut inner = self.conv1.forward(&self.norm1.forward(x).silu());
+        let mut inner = self.conv1.forward(&silu(&self.norm1.forward(x)));
         if let Some(place) = self.listens {
             inner = inner + &times[place];
         }
-        let inner = self.conv2.forward(&self.norm2.forward(&inner).silu());
+        let inner = self.conv2.forward(&silu(&self.norm2.forward(&inner)));
         match &self.shortcut {
             Some(shortcut) => shortcut.forward(x) + inner,
             None => inner + x,

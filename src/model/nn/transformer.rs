@@ -91,7 +91,8 @@ struct Block {
     norms: [LayerNorm; 3],
     own: Attention,
     cross: Attention,
-    gated: Linear,
+    value: Linear,
+    gate: Linear,
     out: Linear,
     only_cross: bool,
 }
@@ -101,12 +102,16 @@ impl Block {
         let TransformerShape { heads, upcast, only_cross, .. } = shape;
         let norm = |name| LayerNorm::new(&part.at(name), width, 1e-5);
         let context = Some(shape.context);
+        let [value, gate] = [0, 1].map(|half| {
+            Linear::rows(&part.at("ff.net.0.proj"), width, 8 * width, half * 4 * width..(half + 1) * 4 * width)
+        });
         let own = Shape { width, heads, context: context.filter(|_| only_cross), bias: false, upcast, causal: false };
         Ok(Self {
             norms: [norm("norm1")?, norm("norm2")?, norm("norm3")?],
             own: Attention::new(&part.at("attn1"), Names::DIFFUSERS, own)?,
             cross: Attention::new(&part.at("attn2"), Names::DIFFUSERS, Shape { context, ..own })?,
-            gated: Linear::new(&part.at("ff.net.0.proj"), width, 8 * width)?,
+            value: value?,
+            gate: gate?,
             out: Linear::new(&part.at("ff.net.2"), 4 * width, width)?,
             only_cross,
         })
@@ -119,9 +124,10 @@ impl Block {
         self.feed(&self.norms[2].forward(&x)) + x
     }
 
-    /// `(a * gelu(b)) W` with `[a, b] = x V` (Shazeer 2020, eq. 6).
+    /// `(x V * gelu(x U)) W` (Shazeer 2020, eq. 6); two products, since the halves of one would not lie together.
     fn feed(&self, x: &Tensor) -> Tensor {
-        let both = self.gated.forward(x).chunk(2, -1);
-        self.out.forward(&(&both[0] * both[1].gelu("none")))
+        let (value, gate) = (self.value.forward(x), self.gate.forward(x));
+        let gated = tracing::trace_span!("activation").in_scope(|| value * gate.gelu("none"));
+        self.out.forward(&gated)
     }
 }

@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::{
     blocks::{BlockShape, Down, Middle, Told, Up},
     embedding::{Listeners, TimeEmbedding, TimeProjections, Waves},
-    layer::{Conv, GroupNorm, Norm},
+    layer::{Conv, GroupNorm, Norm, silu},
     transformer::TransformerShape,
     unet_config::UnetConfig,
 };
@@ -63,7 +63,7 @@ impl Unet {
         for up in &self.ups {
             x = up.forward(x, &mut skips, &told);
         }
-        self.leave.forward(&self.norm.forward(&x).silu())
+        self.leave.forward(&silu(&self.norm.forward(&x)))
     }
 }
 

@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use super::{
     attention::{Attention, Names, Shape},
-    layer::{Conv, GroupNorm, Norm},
+    layer::{Conv, GroupNorm, Norm, silu},
     resnet::{Downsample, Resnet, Upsample},
 };
 use crate::{
@@ -163,7 +163,7 @@ impl Encoder {
             x = run(resnets, x);
             x = halve.as_ref().map_or_else(|| x.shallow_clone(), |halve| halve.forward(&x));
         }
-        self.leave.forward(&self.norm.forward(&self.middle.forward(&x)).silu())
+        self.leave.forward(&silu(&self.norm.forward(&self.middle.forward(&x))))
     }
 }
 
@@ -200,7 +200,7 @@ impl Decoder {
             x = run(resnets, x);
             x = double.as_ref().map_or_else(|| x.shallow_clone(), |double| double.forward(&x));
         }
-        self.leave.forward(&self.norm.forward(&x).silu())
+        self.leave.forward(&silu(&self.norm.forward(&x)))
     }
 }
 
