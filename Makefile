@@ -12,7 +12,7 @@ ifeq ($(DEVICE),cuda)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test check fmt fmt-check lint doc deny openapi bench goldens venv libtorch
+.PHONY: help serve build test check fmt fmt-check lint doc deny openapi methods bench goldens venv libtorch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ deny: ## licences, sources and bans of the dependencies
 
 openapi: build ## write openapi.yaml anew
 	target/release/darkroom openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+methods: build ## write docs/methods.md anew
+	target/release/darkroom methods > docs/methods.md.new && mv docs/methods.md.new docs/methods.md
 
 bench: build venv ## measure against a bare loop and a Python server, on this machine
 	$(WITH_LIBTORCH) $(CARGO) bench --no-run --profile release --bench forward --bench bare_loop

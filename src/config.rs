@@ -96,6 +96,8 @@ pub struct Engine {
     pub strict: Strict,
     /// Rows that strict pads to; 0: found at start-up.
     pub strict_rows: u32,
+    /// Megabytes that a forward on a processor may take; 0: what the machine or the control group has free.
+    pub memory_mb: u64,
     /// Threads for each forward; 0: LibTorch's choice.
     pub threads: u32,
     /// Where measured forward times are kept; empty: beside the database.

@@ -1,12 +1,17 @@
 //! The command line: one file for each command.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
 use crate::{catalog::NoSuchModel, config::Config};
 
 mod generate;
+mod methods;
 mod models;
 mod openapi;
 mod serve;
@@ -33,6 +38,7 @@ enum Command {
     Serve(serve::Arguments),
     Generate(generate::Arguments),
     Models(models::Arguments),
+    Methods(methods::Arguments),
     Openapi(openapi::Arguments),
 }
 
@@ -60,6 +66,15 @@ fn obey(arguments: Arguments) -> anyhow::Result<()> {
         Command::Serve(command) => runtime.block_on(command.run(load()?)),
         Command::Generate(command) => runtime.block_on(command.run(load()?)),
         Command::Models(command) => command.run(&load()?),
+        Command::Methods(command) => command.run(),
         Command::Openapi(command) => command.run(),
+    }
+}
+
+/// Prints a text; a reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }

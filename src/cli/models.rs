@@ -10,11 +10,11 @@ impl Arguments {
     /// Prints a line for each model.
     pub fn run(self, config: &Config) -> anyhow::Result<()> {
         let catalog = Catalog::open(&config.models)?;
-        for card in catalog.iter() {
+        let lines = catalog.iter().map(|card| {
             let mark = if card.id == catalog.default().id { '*' } else { ' ' };
             let (width, height) = card.native();
-            println!("{mark} {:<20} {:<18} {width}x{height}  {}", card.id, card.family, card.defaults.title);
-        }
-        Ok(())
+            format!("{mark} {:<20} {:<18} {width}x{height}  {}", card.id, card.family, card.defaults.title)
+        });
+        super::print(&lines.collect::<Vec<_>>().join("\n"))
     }
 }

@@ -14,7 +14,6 @@ impl Arguments {
     /// Prints the description.
     pub fn run(self) -> anyhow::Result<()> {
         let text = if self.json { api().to_pretty_json()? } else { api().to_yaml()? };
-        println!("{}", text.trim_end());
-        Ok(())
+        super::print(&text)
     }
 }

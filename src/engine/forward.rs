@@ -8,11 +8,12 @@ use std::{
 
 use tch::{Device, Tensor};
 use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
 
 use super::{
     batch::{Candidate, fill, score},
     failure::{Piece, attempt, caught},
-    host::Bucket,
+    host::{Bucket, Host},
     message::{Estimates, Report},
     rows::{finite, gathered, parted},
     slab::{Previews, Slot},
@@ -88,17 +89,17 @@ impl Thread {
             .iter()
             .map(|piece| (&self.slots.runs[&places[piece.id].0].waiting[places[piece.id].1].ask, piece))
             .collect();
-        let batch = gathered(&asks);
         let rows: usize = pieces.iter().map(|piece| piece.rows).sum();
+        let batch = gathered(&asks);
         let span = tracing::debug_span!("forward", model = &*bucket.model, stage = bucket.stage.name(), rows);
         for slot in pieces.iter().filter_map(|piece| self.slots.runs.get(&places[piece.id].0)) {
             span.follows_from(&slot.span);
         }
         let _inside = span.entered();
         let started = Instant::now();
-        let host = self.hosts.get(&bucket.model).ok_or_else(|| Failure::Internal("the model is gone".into()))?;
+        let host = self.host(bucket)?;
         let padding = host.padding(bucket.stage, &bucket.x.1, rows);
-        let answer = host.forward(bucket.stage, batch)?;
+        let answer = host.within_memory(bucket.stage, &bucket.x.1, batch)?;
         let time = started.elapsed();
         let finite = finite(&answer.output);
         let owners: Vec<_> = pieces.iter().map(|piece| (places[piece.id].0, piece.rows)).collect();
@@ -108,6 +109,10 @@ impl Thread {
         }
         self.slots.unchecked = Some(Unchecked { finite, owners, bucket: bucket.clone(), rows, started });
         Ok(parted(&answer, pieces))
+    }
+
+    fn host(&self, bucket: &Bucket) -> Result<&Host> {
+        self.hosts.get(&bucket.model).ok_or_else(|| Failure::Internal("the model is gone".into()))
     }
 
     fn count(&mut self, bucket: &Bucket, rows: usize, padding: usize, owners: &[(u64, usize)]) {
@@ -120,15 +125,9 @@ impl Thread {
                 slot.unchecked += 1;
             }
         }
-        let jobs: BTreeSet<u64> = owners.iter().map(|(number, _)| *number).collect();
-        tracing::trace!(
-            model = &*bucket.model,
-            stage = bucket.stage.name(),
-            rows,
-            padding,
-            runs = jobs.len(),
-            "forward"
-        );
+        let jobs: BTreeSet<Uuid> =
+            owners.iter().filter_map(|(number, _)| Some(self.slots.runs.get(number)?.job)).collect();
+        tracing::trace!(stage = bucket.stage.name(), rows, padding, ?jobs, "forward");
     }
 
     fn answer(&mut self, places: &[(u64, usize)], answers: Vec<(Piece, Result<Answer>)>) {

@@ -1,6 +1,7 @@
 //! A model on a thread: loaded, warmed up, measured, and asked for one forward at a time.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{cost::Curve, failure::caught, strict};
+use super::{cost::Curve, failure::caught, memory::Memory, strict};
 use crate::{
     ask::{Answer, Conditioning, Stage, concat},
     config,
@@ -63,6 +64,7 @@ pub struct Host {
     native: HashMap<String, Curve>,
     strict: Option<Vec<usize>>,
     verified: Option<Vec<usize>>,
+    memory: RefCell<Memory>,
 }
 
 impl Host {
@@ -74,9 +76,13 @@ impl Host {
         let Measured { curves: native, strict: verified } = known;
         let started = Instant::now();
         let ms = || started.elapsed().as_millis();
-        let mut host = Self { file: None, model, device, curves: HashMap::new(), native, strict: None, verified };
+        let memory = RefCell::new(Memory::new(config.memory_mb));
+        let curves = HashMap::new();
+        let mut host = Self { file: None, model, device, curves, native, strict: None, verified, memory };
         let outputs = host.warm()?;
-        tracing::debug!(model = %host.card().id, ms = ms(), "warm");
+        let bytes = |stage| host.memory.borrow().of(stage) as u64;
+        let (predict, decode) = (bytes(Stage::Predict), bytes(Stage::Decode));
+        tracing::debug!(model = %host.card().id, ms = ms(), predict, decode, "warm; bytes of a row");
         host.settle_strict(config, &outputs)?;
         tracing::debug!(model = %host.card().id, ms = ms(), strict = host.is_strict(), "settled strict");
         Ok(host)
@@ -127,6 +133,21 @@ impl Host {
         }
     }
 
+    /// A forward, where it fits into the processor's memory. A device says by itself when it does not.
+    ///
+    /// # Errors
+    /// Out of memory, and those of [`Host::forward`].
+    pub fn within_memory(&self, stage: Stage, shape: &[i64], batch: Batch) -> Result<Answer> {
+        let [_, h, w] = self.card().latent;
+        if self.device != Device::Cpu || shape.len() != 3 {
+            return self.forward(stage, batch);
+        }
+        let rows = usize::try_from(batch.x.size()[0]).expect("a size is not negative");
+        let rows = rows + self.padding(stage, shape, rows);
+        let area = (shape[1] * shape[2]) as f64 / (h * w) as f64;
+        self.memory.borrow_mut().run(stage, rows as f64 * area, || self.forward(stage, batch))
+    }
+
     /// One forward, padded where strict mode asks for it; the answer has the batch's own rows only.
     ///
     /// # Errors
@@ -161,15 +182,20 @@ impl Host {
         self.is_native(bucket).then(|| self.native.get(bucket.stage.name())).flatten()
     }
 
-    /// The first forwards: of 1, 2 and 4 rows where nothing was measured yet, else of 2. Live ones tell the rest.
+    /// The first forwards: one picture, and 1, 2 and 4 rows where nothing was measured yet, else 2. Live ones tell the rest.
     fn warm(&mut self) -> Result<BTreeMap<usize, Tensor>> {
         let context = self.context()?;
         let mut curve = self.native.get(Stage::Predict.name()).cloned().unwrap_or_default();
         let counts: &[usize] = if curve.counts() == 0 { &[1, 2, 4] } else { &[2] };
         let mut outputs = BTreeMap::new();
+        let [c, h, w] = self.card().latent;
+        let latents = Tensor::zeros([1, c, h, w], (Kind::Float, self.device));
+        let picture = Batch { x: latents, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
+        self.within_memory(Stage::Decode, &[c, h, w], picture)?;
         for rows in counts {
             let started = Instant::now();
-            let output = self.forward(Stage::Predict, self.sample(*rows, &context))?.output.to_device(Device::Cpu);
+            let batch = self.sample(*rows, &context);
+            let output = self.within_memory(Stage::Predict, &[c, h, w], batch)?.output.to_device(Device::Cpu);
             curve.note(*rows, started.elapsed());
             outputs.insert(*rows, output);
         }

@@ -34,6 +34,7 @@ pub mod events;
 pub mod failure;
 mod forward;
 mod host;
+mod memory;
 mod message;
 mod results;
 mod rows;

@@ -128,6 +128,8 @@ pub struct Choice {
 pub struct Order {
     /// As published.
     formal: Option<u32>,
+    /// With the start and the end that requests have, by measurement on a model whose answer is known exactly.
+    in_practice: Option<u32>,
 }
 
 /// A registry.
@@ -227,7 +229,10 @@ fn choice<T: ?Sized + 'static>(entry: &Entry<T>) -> Choice {
 fn sampler(sampler: &Sampler) -> Choice {
     let solver = sampler.entry.read(serde_json::Map::new()).expect("default options are valid");
     Choice {
-        order: Some(Order { formal: sampler.order }),
+        order: Some(Order {
+            formal: sampler.order.map(|order| order.formal),
+            in_practice: sampler.order.map(|order| order.in_practice),
+        }),
         evaluations: Some(sampler.evaluations),
         stochastic: Some(solver.stochastic()),
         ..choice(&sampler.entry)

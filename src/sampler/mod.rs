@@ -101,12 +101,24 @@ pub struct Sampler {
     /// Name, paper and options.
     pub entry: Entry<dyn AnySolver>,
     /// Global order of convergence; `None` where order does not apply (stochastic, adaptive).
-    pub order: Option<u32>,
+    pub order: Option<Order>,
     /// Evaluations as a function of the steps, for people: `N`, `2 N - 1`.
     pub evaluations: &'static str,
     /// How a path starts and ends unless the schedule says otherwise.
     pub ends: Ends,
 }
+
+/// How fast a sampler's error falls with the steps N: as `N^-order`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// As published: full order from the first step to the last.
+    pub formal: u32,
+    /// With a start from noise alone and the order lowered at the end, as requests run it.
+    pub in_practice: u32,
+}
+
+/// Two steps of first order, one at each end, leave an error of second order whatever the rule is between them.
+const FIRST_ORDER_ENDS: u32 = 2;
 
 /// Starts at unit variance, integer times, ends at zero.
 const DISCRETE: Ends = Ends { start: Start::Unit, time: Time::Integer, end: End::Zero };
@@ -144,6 +156,10 @@ impl Sampler {
         evaluations: &'static str,
         ends: Ends,
     ) -> Self {
+        let order = match order {
+            Some(formal) => Some(Order { formal, in_practice: formal }),
+            None => None,
+        };
         Self { entry: Entry::new::<S>(name, title, paper, read_solver::<S>), order, evaluations, ends }
     }
 
@@ -154,6 +170,11 @@ impl Sampler {
         order: Option<u32>,
         ends: Ends,
     ) -> Self {
+        let order = match order {
+            Some(formal) if formal > FIRST_ORDER_ENDS => Some(Order { formal, in_practice: FIRST_ORDER_ENDS }),
+            Some(formal) => Some(Order { formal, in_practice: formal }),
+            None => None,
+        };
         Self { entry: Entry::new::<R>(name, title, paper, read_rule::<R>), order, evaluations: "N", ends }
     }
 }

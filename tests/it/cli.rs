@@ -98,6 +98,28 @@ fn wrong_use_is_2_and_says_what_is_wrong() {
 }
 
 #[test]
+fn a_refusal_is_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [&["generate", "--steps", "0"][..], &["generate", "--model", "emoji64", "--steps", "0"]] {
+        let refused = Command::new(env!("CARGO_BIN_EXE_darkroom"))
+            .args(arguments)
+            .current_dir(dir.path())
+            .env("DARKROOM__MODELS__DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/models"))
+            .output()
+            .unwrap();
+        assert_eq!(text(&refused.stderr), "darkroom: /steps: must be at least 1\n", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = format!("{} openapi | head -1; {0} models | true", env!("CARGO_BIN_EXE_darkroom"));
+    let done = Command::new("sh").args(["-c", &command]).current_dir(dir.path()).output().unwrap();
+    assert!(!text(&done.stderr).contains("panic"), "{}", text(&done.stderr));
+}
+
+#[test]
 fn what_cannot_be_written_is_1() {
     let dir = tempfile::tempdir().unwrap();
     let failed = darkroom(dir.path(), &["generate", "-o", "no/such/folder/x.png", "--steps", "1"]);

@@ -20,6 +20,7 @@ mod case_samplers;
 mod cli;
 mod company;
 mod crash;
+mod embedded;
 mod events;
 mod folders;
 mod house;

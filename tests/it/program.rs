@@ -5,7 +5,7 @@ use std::fs;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::server::{Home, Server};
+use crate::support::server::Home;
 
 /// A job that takes a while: many dimensions, many steps.
 fn long() -> Value {
@@ -120,10 +120,37 @@ async fn memory_does_not_grow_with_the_history() {
     assert_eq!(list["data"].as_array().unwrap().len(), 200);
 }
 
+/// Every line about a job stands in the request that asked for it.
+#[tokio::test]
+async fn logs_lead_from_the_request_to_the_forward() {
+    let home = Home::new().with("log__format", "json").with("log__level", "darkroom=trace");
+    let server = home.start();
+    let wish = json!({"label": 0, "steps": 3});
+    let answer = server.post("/v1/generations", &wish).header("x-request-id", "my-own-id").send().await.unwrap();
+    let id = answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    server.ended(&id).await;
+    let log = server.log();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for message in ["accepted", "started", "ended"] {
+        let line = lines.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("{message}: {log}"));
+        assert_eq!(line["spans"][0]["id"], "my-own-id", "{line}");
+    }
+    let forwards = lines.iter().filter(|line| line["message"] == "forward" && line["stage"] == "predict");
+    let own: Vec<_> = forwards.filter(|line| line["jobs"].as_str().unwrap_or_default().contains(&id)).collect();
+    assert_eq!(own.len(), 3, "{log}");
+}
+
 #[test]
 fn the_committed_description_of_the_api_is_fresh() {
     let written = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")).unwrap();
     let described = Home::new().command(&["openapi"]).output().unwrap();
     assert!(described.status.success(), "{}", String::from_utf8_lossy(&described.stderr));
     assert!(described.stdout == written.as_bytes(), "openapi.yaml is stale: run `make openapi`");
+}
+
+#[test]
+fn the_committed_list_of_methods_is_fresh() {
+    let written = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/methods.md")).unwrap();
+    let listed = Home::new().command(&["methods"]).output().unwrap();
+    assert!(listed.stdout == written.as_bytes(), "docs/methods.md is stale: run `make methods`");
 }

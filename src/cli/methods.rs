@@ -1,0 +1,64 @@
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::{
+    guidance::GUIDANCES,
+    registry::Entry,
+    sampler::{SAMPLERS, Sampler},
+    schedule::SCHEDULES,
+};
+
+/// Print every sampler, schedule and guidance with its options and source, as in docs/methods.md.
+#[derive(Debug, Args)]
+pub struct Arguments {}
+
+impl Arguments {
+    /// Prints a table for each registry, in Markdown.
+    pub fn run(self) -> anyhow::Result<()> {
+        let samplers = SAMPLERS.iter().map(|sampler| row(&sampler.entry, &solver_cells(sampler)));
+        let schedules = SCHEDULES.iter().map(|schedule| row(&schedule.entry, ""));
+        let guidances = GUIDANCES.iter().map(|guidance| row(&guidance.entry, ""));
+        let tables = [
+            table("Samplers", &["order", "evaluations", "noise"], samplers.collect()),
+            table("Schedules", &[], schedules.collect()),
+            table("Guidances", &[], guidances.collect()),
+        ];
+        super::print(&format!("{HEAD}{}", tables.join("\n")))
+    }
+}
+
+fn table(title: &str, more: &[&str], rows: Vec<String>) -> String {
+    let columns = [&["name", ""], more, &["options", "source"]].concat();
+    let (head, rule) = (columns.join(" | "), "---|".repeat(columns.len()));
+    format!("\n## {title}\n\n| {head} |\n|{rule}\n{}\n", rows.join("\n"))
+}
+
+const HEAD: &str = "\
+# Methods
+
+Made by `make methods` from the registries. *Order*: how fast the error falls with the steps, as published / with the start
+and the end that requests have; both are tested on a model whose exact answer is known. *Evaluations*: of the network for one
+picture, by the steps N. *Noise*: whether fresh noise is drawn after the start, with the default options. Options are shown
+with their defaults; `GET /v1/samplers`, `/v1/schedules` and `/v1/guidances` have the JSON Schema of each.
+";
+
+fn row<T: ?Sized + 'static>(entry: &Entry<T>, cells: &str) -> String {
+    format!("| `{}` | {} |{cells} {} | {} |", entry.name, entry.title, options(entry), entry.paper)
+}
+
+fn solver_cells(sampler: &Sampler) -> String {
+    let order = sampler.order.map_or("-".into(), |order| format!("{} / {}", order.formal, order.in_practice));
+    let solver = sampler.entry.read(Map::new()).expect("default options are valid");
+    format!(" {order} | {} | {} |", sampler.evaluations, if solver.stochastic() { "yes" } else { "no" })
+}
+
+fn options<T: ?Sized + 'static>(entry: &Entry<T>) -> String {
+    let full = entry.canonical(&Map::new()).expect("default options are valid");
+    let fields = full.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
+    let written: Vec<String> = fields.map(|(name, value)| option(name, value)).collect();
+    written.join(", ")
+}
+
+fn option(name: &str, value: &Value) -> String {
+    if value.is_null() { format!("`{name}`") } else { format!("`{name}` {value}") }
+}
