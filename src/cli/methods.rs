@@ -19,15 +19,15 @@ impl Arguments {
         let schedules = SCHEDULES.iter().map(|schedule| row(&schedule.entry, ""));
         let guidances = GUIDANCES.iter().map(|guidance| row(&guidance.entry, ""));
         let tables = [
-            table("Samplers", &["order", "evaluations", "noise"], samplers.collect()),
-            table("Schedules", &[], schedules.collect()),
-            table("Guidances", &[], guidances.collect()),
+            table("Samplers", &["order", "evaluations", "noise"], &samplers.collect::<Vec<_>>()),
+            table("Schedules", &[], &schedules.collect::<Vec<_>>()),
+            table("Guidances", &[], &guidances.collect::<Vec<_>>()),
         ];
         super::print(&format!("{HEAD}{}", tables.join("\n")))
     }
 }
 
-fn table(title: &str, more: &[&str], rows: Vec<String>) -> String {
+fn table(title: &str, more: &[&str], rows: &[String]) -> String {
     let columns = [&["name", ""], more, &["options", "source"]].concat();
     let (head, rule) = (columns.join(" | "), "---|".repeat(columns.len()));
     format!("\n## {title}\n\n| {head} |\n|{rule}\n{}\n", rows.join("\n"))

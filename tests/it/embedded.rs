@@ -74,3 +74,22 @@ async fn a_model_that_does_not_fit_ends_the_process_with_1() {
     assert_eq!(server.exited().await.code(), Some(1));
     assert!(server.log().contains("out of memory"), "{}", server.log());
 }
+
+/// C13: sizes that the network cannot halve often enough are refused, all others are drawn as asked.
+#[tokio::test]
+async fn sizes_fit_the_whole_network() {
+    let home = home();
+    let server = home.start();
+    for (width, height, refused) in [(68, 64, "/width"), (64, 72, "/height"), (8, 8, "/width")] {
+        let wish = json!({"prompt": "sun", "width": width, "height": height, "steps": 1});
+        let answer = server.post("/v1/generations", &wish).send().await.unwrap();
+        assert_eq!(answer.status(), 422);
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["errors"][0]["pointer"], refused, "{problem}");
+    }
+    for (width, height) in [(80, 48), (16, 16)] {
+        let job = server.make(json!({"prompt": "sun", "width": width, "height": height, "steps": 1})).await;
+        let picture = image::load_from_memory(&server.pictures(&job).await[0]).unwrap();
+        assert_eq!((picture.width(), picture.height()), (width, height));
+    }
+}
