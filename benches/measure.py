@@ -2,7 +2,7 @@
 
     make build && cargo bench --no-run --profile release --bench bare_loop
     python -m venv .venv && .venv/bin/pip install -r benches/peer/requirements.txt
-    .venv/bin/python benches/measure.py [--rounds 3] [--only overhead,f32,bf16,start]
+    .venv/bin/python benches/measure.py [--rounds 3] [--only start,f32,overhead,answers,bf16]
 
 Prints the tables of benches/RESULTS.md. Servers get free ports and a store in a temporary folder.
 """
@@ -86,14 +86,14 @@ class Tuned(Peer):
 
 
 @contextmanager
-def running(kind, bf16=False, folder=None):
+def running(kind, bf16=False, folder=None, environment=None):
     """A server that is ready, and the seconds that took. Its store is in `folder` or in one that goes with it."""
     with tempfile.TemporaryDirectory() as passing:
         folder = folder or passing
         server = kind(free_port(), folder, bf16)
         began = time.perf_counter()
         log = open(f"{folder}/log", "w")
-        process = subprocess.Popen(server.command, env=os.environ | server.environment, stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(server.command, env=os.environ | server.environment | (environment or {}), stdout=log, stderr=log, cwd=folder)
         try:
             while True:
                 assert process.poll() is None, Path(f"{folder}/log").read_text()
@@ -195,16 +195,38 @@ def start(rounds):
             print(f"| {name} | {statistics.median(times):.2f} | {resident:.0f} |")
 
 
+def answers(rounds):
+    """How soon a small question is answered while the engine is busy, for both ways in which LibTorch's threads wait."""
+    print("| threads that wait | GET /v1/models, p50 ms | p99 ms | pictures/s |\n|---|---|---|---|")
+    for policy in ("spin", "sleep"):
+        times, rates = [], []
+        with running(Darkroom, environment={"OMP_WAIT_POLICY": "PASSIVE"} if policy == "sleep" else {}) as server:
+            for _ in range(rounds):
+                with concurrent.futures.ThreadPoolExecutor(32) as pool:
+                    began = time.perf_counter()
+                    work = [pool.submit(server.picture, request) for request in unlike(32)]
+                    while not all(picture.done() for picture in work):
+                        asked = time.perf_counter()
+                        urllib.request.urlopen(server.base + "/v1/models").read()
+                        times.append(time.perf_counter() - asked)
+                        time.sleep(0.02)
+                    rates.append(len(work) / (time.perf_counter() - began))
+        cuts = statistics.quantiles(times, n=100)
+        print(f"| {policy} | {1e3 * cuts[49]:.1f} | {1e3 * cuts[98]:.1f} | {max(rates):.2f} |")
+    print()
+
+
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--only", default="overhead,f32,bf16,start")
+    arguments.add_argument("--only", default="start,f32,overhead,answers,bf16")
     arguments = arguments.parse_args()
     parts = {
         "overhead": lambda: overhead(arguments.rounds),
         "f32": lambda: against_peers(False, arguments.rounds),
         "bf16": lambda: against_peers(True, arguments.rounds),
         "start": lambda: start(arguments.rounds),
+        "answers": lambda: answers(arguments.rounds),
     }
     for part in arguments.only.split(","):
         parts[part]()

@@ -33,9 +33,9 @@ impl Curve {
         best.times = best.times.saturating_add(1);
     }
 
-    /// How many counts were measured.
-    pub fn counts(&self) -> usize {
-        self.best.len()
+    /// How many measurements it rests on; those after a count is believed add nothing.
+    pub fn support(&self) -> usize {
+        self.best.values().map(|best| best.times.min(BELIEVED) as usize).sum()
     }
 
     /// The measurements to go by: those made often enough, or whatever there is.

@@ -179,13 +179,13 @@ impl Thread {
         }
     }
 
-    /// Tells the measurements to whoever stores them, where a count is new.
+    /// Tells the measurements to whoever stores them, where they rest on more than those that were kept.
     fn keep(&mut self, bucket: &Bucket) {
         let Some(host) = self.hosts.get(&bucket.model) else { return };
         let measured = host.measured();
-        let counts = measured.curves.values().map(super::cost::Curve::counts).sum();
+        let support = measured.curves.values().map(super::cost::Curve::support).sum();
         if let Some(file) = &host.file
-            && self.slots.kept.insert(bucket.model.clone(), counts) != Some(counts)
+            && self.slots.kept.insert(bucket.model.clone(), support) != Some(support)
         {
             let _ = self.reports.send(Report::Measured(measured, file.clone()));
         }

@@ -186,7 +186,7 @@ impl Host {
     fn warm(&mut self) -> Result<BTreeMap<usize, Tensor>> {
         let context = self.context()?;
         let mut curve = self.native.get(Stage::Predict.name()).cloned().unwrap_or_default();
-        let counts: &[usize] = if curve.counts() == 0 { &[1, 2, 4] } else { &[2] };
+        let counts: &[usize] = if curve.support() == 0 { &[1, 2, 4] } else { &[2] };
         let mut outputs = BTreeMap::new();
         let [c, h, w] = self.card().latent;
         let latents = Tensor::zeros([1, c, h, w], (Kind::Float, self.device));
