@@ -47,6 +47,13 @@ pub trait Rule {
     /// The weights of a step.
     fn predict(&self, span: &Span) -> Weights;
 
+    /// The weights of the step that ended at `span.to`, once more, now that the estimate there is known: `past[0]` is
+    /// `to`. `None` leaves the step as it is.
+    fn correct(&self, span: &Span) -> Option<Weights> {
+        let _ = span;
+        None
+    }
+
     /// Whether it draws noise.
     fn stochastic(&self) -> bool {
         false
@@ -58,8 +65,8 @@ pub trait Rule {
     }
 }
 
-/// Runs a rule over the run's grid. At step k of N it sees at most `min(p, k, N - k + 1)` estimates, and one into
-/// `sigma = 0`, where higher orders are not defined.
+/// Runs a rule over the run's grid. At step k of N it predicts from at most `min(p, k, N - k + 1)` estimates, and from one
+/// into `sigma = 0`, where higher orders are not defined; it corrects with one more.
 ///
 /// # Errors
 /// What the network fails with.
@@ -67,13 +74,19 @@ pub async fn march<R: Rule>(rule: R, run: Run) -> Result<tch::Tensor> {
     let mut x = run.x.shallow_clone();
     let mut past: VecDeque<Level> = VecDeque::new();
     let mut history: VecDeque<Estimate> = VecDeque::new();
+    let mut before: Option<(tch::Tensor, Level, usize)> = None;
     let steps = run.grid.len();
     for (index, (from, to)) in run.grid.steps().enumerate() {
+        let left = steps - 1 - index;
         history.push_front(run.denoiser.denoise(&x, &from).await?);
         past.push_front(from);
+        if let Some((start, begin, order)) = before.take() {
+            let seen = &past.make_contiguous()[..=order];
+            let weights = rule.correct(&Span { from: begin, to: from, past: seen, left: left + 1 });
+            x = weights.map_or(x, |weights| step(&start, &weights, &history, &run, index));
+        }
         history.truncate(rule.history());
         past.truncate(rule.history());
-        let left = steps - 1 - index;
         let order = if to.sigma == 0.0 {
             1
         } else if rule.lower_order_final() {
@@ -81,9 +94,10 @@ pub async fn march<R: Rule>(rule: R, run: Run) -> Result<tch::Tensor> {
         } else {
             usize::MAX
         };
-        let seen = &past.make_contiguous()[..history.len().min(order)];
-        let weights = rule.predict(&Span { from, to, past: seen, left });
-        x = step(&x, &weights, &history, &run, index);
+        let order = history.len().min(order);
+        let weights = rule.predict(&Span { from, to, past: &past.make_contiguous()[..order], left });
+        let next = step(&x, &weights, &history, &run, index);
+        before = Some((std::mem::replace(&mut x, next), from, order));
     }
     Ok(x)
 }

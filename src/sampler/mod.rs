@@ -22,10 +22,13 @@ mod ddpm;
 mod dpmpp_2m;
 mod euler;
 mod euler_a;
+mod exponential;
 mod heun;
 mod march;
+mod unipc;
 
 pub use combine::combine;
+pub use exponential::{Form, through};
 pub use march::{Rule, Span, Weights, march};
 
 /// Everything a sampler works with. The run holds n rows, x: `[n, C, h, w]`; one tensor operation serves all of them.
@@ -145,6 +148,7 @@ pub const SAMPLERS: &[Sampler] = &[
         Some(2),
         DISCRETE,
     ),
+    Sampler::rule::<unipc::UniPc>("unipc", "UniPC", "Zhao et al. 2023, arXiv 2302.04867", Some(3), DISCRETE),
 ];
 
 impl Sampler {

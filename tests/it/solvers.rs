@@ -22,7 +22,7 @@ fn starts(process: &dyn Process) -> Tensor {
 /// The options under which the order does not fall at the end.
 fn full_order(name: &str) -> Box<dyn darkroom::sampler::AnySolver> {
     match name {
-        "dpmpp_2m" => solver(&json!({"name": name, "lower_order_final": false})),
+        "dpmpp_2m" | "unipc" => solver(&json!({"name": name, "lower_order_final": false})),
         _ => solver(&json!(name)),
     }
 }
@@ -187,5 +187,63 @@ fn the_last_step_into_zero_is_the_clean_picture() {
     for sampler in SAMPLERS {
         let end = sample(&exact, solver(&json!(sampler.entry.name)), &grid, &x, &[1, 2, 3]);
         assert!(apart(&end.view([n, d]), &clean) < 1e-12, "{}", sampler.entry.name);
+    }
+}
+
+/// UniPC with p estimates has order p without and p + 1 with the corrector, in both forms; with one and without it is DDIM.
+#[test]
+fn unipc_has_the_order_of_its_estimates() {
+    let process = Named::Cosine.process();
+    let exact = model(process.clone(), Prediction::VPrediction);
+    let x = starts(&*process);
+    let truth = path(&exact, &x, &process.at_lambda(FROM), &process.at_lambda(TO));
+    for form in ["data", "noise"] {
+        for (estimates, corrector, declared) in [(1, true, 2.0), (2, false, 2.0), (2, true, 3.0)] {
+            let value = json!({
+                "name": "unipc", "order": estimates, "corrector": corrector, "form": form, "lower_order_final": false
+            });
+            let observed = order(&*process, &exact, &truth, &|| solver(&value));
+            assert!((observed - declared).abs() < 0.2, "{value}: order {observed:.3}, not {declared}");
+        }
+    }
+    let grid = uniform_lambda(&*process, FROM, TO, 9);
+    let first =
+        sample(&exact, solver(&json!({"name": "unipc", "order": 1, "corrector": false})), &grid, &x, &[1, 2, 3]);
+    assert!(apart(&first, &sample(&exact, solver(&json!("ddim")), &grid, &x, &[1, 2, 3])) < 1e-13);
+}
+
+/// The weights through p estimates integrate every polynomial in lambda of a degree below p, here by Simpson's rule.
+#[test]
+fn exponential_weights_are_exact_for_polynomials() {
+    use darkroom::sampler::{Form, Span, through};
+    let process = Named::ScaledLinear.process();
+    let level = |lambda: f64| process.at_lambda(lambda);
+    for (lambdas, h) in
+        [(vec![0.3, -0.5, -0.9, -2.0], 0.7), (vec![0.3, -0.5, -0.9, -2.0], 3.0), (vec![1.0, 0.99, 0.98], 0.01)]
+    {
+        let past: Vec<_> = lambdas.iter().map(|lambda| level(*lambda)).collect();
+        let (from, to) = (past[0], level(lambdas[0] + h));
+        for form in [Form::Data, Form::Noise] {
+            let span = Span { from, to, past: &past, left: 3 };
+            let weights = through(form, &span);
+            let (own, sign, scale) = match form {
+                Form::Data => (&weights.x0, -1.0, to.alpha),
+                Form::Noise => (&weights.eps, 1.0, -to.sigma),
+            };
+            for degree in 0..past.len() {
+                let power = i32::try_from(degree).unwrap();
+                let value = |u: f64| (sign * (h - u)).exp() * u.powi(power);
+                let n = 2000;
+                let at = |k: i32| value(h * f64::from(k) / f64::from(n));
+                let inner: f64 = (1..n).map(|k| if k % 2 == 1 { 4.0 * at(k) } else { 2.0 * at(k) }).sum();
+                let exact = scale * (at(0) + inner + at(n)) * h / (3.0 * f64::from(n));
+                let weighed: f64 =
+                    own.iter().zip(&lambdas).map(|(w, lambda)| w * (lambda - lambdas[0]).powi(power)).sum();
+                assert!(
+                    (weighed - exact).abs() < 1e-9 * (1.0 + exact.abs()),
+                    "{form:?} h {h} degree {degree}: {weighed} {exact}"
+                );
+            }
+        }
     }
 }
