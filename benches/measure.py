@@ -93,7 +93,8 @@ def running(kind, bf16=False, folder=None, environment=None):
         server = kind(free_port(), folder, bf16)
         began = time.perf_counter()
         log = open(f"{folder}/log", "w")
-        process = subprocess.Popen(server.command, env=os.environ | server.environment | (environment or {}), stdout=log, stderr=log, cwd=folder)
+        environment = os.environ | server.environment | (environment or {})
+        process = subprocess.Popen(server.command, env=environment, stdout=log, stderr=log, cwd=folder)
         try:
             while True:
                 assert process.poll() is None, Path(f"{folder}/log").read_text()
@@ -110,10 +111,10 @@ def running(kind, bf16=False, folder=None, environment=None):
 
 
 def memory(pid):
-    """Resident and greatest resident memory in MB."""
+    """Resident memory in MB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
-    return [int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")]
+    return int(fields["VmRSS"].split()[0]) / 1024
 
 
 def unlike(n):
@@ -169,7 +170,7 @@ def against_peers(bf16, rounds):
     found = []
     for kind in kinds:
         with running(kind, bf16) as server:
-            found.append((latency(server, rounds), throughput(server, unlike(32), rounds), memory(server.pid)[0]))
+            found.append((latency(server, rounds), throughput(server, unlike(32), rounds), memory(server.pid)))
     latencies, rates, resident = zip(*found)
     print(f"| {'bf16' if bf16 else 'f32'} | darkroom | peer | ratio | tuned peer | ratio |\n|---|---|---|---|---|---|")
 
@@ -186,12 +187,13 @@ def start(rounds):
     """The first start of a store measures forwards, later ones know them."""
     print("| | ready after, s | resident, MB |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for name, kind, again in [("darkroom, first start", Darkroom, None), ("darkroom, later starts", Darkroom, folder), ("peer", Peer, None)]:
+        cases = [("darkroom, first start", Darkroom, None), ("darkroom, later starts", Darkroom, folder), ("peer", Peer, None)]
+        for name, kind, again in cases:
             times = []
             for _ in range(rounds):
                 with running(kind, folder=again) as server:
                     times.append(server.ready)
-                    resident = memory(server.pid)[0]
+                    resident = memory(server.pid)
             print(f"| {name} | {statistics.median(times):.2f} | {resident:.0f} |")
 
 

@@ -79,11 +79,12 @@ impl Host {
         let memory = RefCell::new(Memory::new(config.memory_mb));
         let curves = HashMap::new();
         let mut host = Self { file: None, model, device, curves, native, strict: None, verified, memory };
-        let outputs = host.warm()?;
+        let context = host.context()?;
+        let outputs = host.warm(&context)?;
         let bytes = |stage| host.memory.borrow().of(stage) as u64;
         let (predict, decode) = (bytes(Stage::Predict), bytes(Stage::Decode));
         tracing::debug!(model = %host.card().id, ms = ms(), predict, decode, "warm; bytes of a row");
-        host.settle_strict(config, &outputs)?;
+        host.settle_strict(config, &context, &outputs)?;
         tracing::debug!(model = %host.card().id, ms = ms(), strict = host.is_strict(), "settled strict");
         Ok(host)
     }
@@ -183,8 +184,7 @@ impl Host {
     }
 
     /// The first forwards: one picture, and 1, 2 and 4 rows where nothing was measured yet, else 2. Live ones tell the rest.
-    fn warm(&mut self) -> Result<BTreeMap<usize, Tensor>> {
-        let context = self.context()?;
+    fn warm(&mut self, context: &Conditioning) -> Result<BTreeMap<usize, Tensor>> {
         let mut curve = self.native.get(Stage::Predict.name()).cloned().unwrap_or_default();
         let counts: &[usize] = if curve.support() == 0 { &[1, 2, 4] } else { &[2] };
         let mut outputs = BTreeMap::new();
@@ -194,7 +194,7 @@ impl Host {
         self.within_memory(Stage::Decode, &[c, h, w], picture)?;
         for rows in counts {
             let started = Instant::now();
-            let batch = self.sample(*rows, &context);
+            let batch = self.sample(*rows, context);
             let output = self.within_memory(Stage::Predict, &[c, h, w], batch)?.output.to_device(Device::Cpu);
             curve.note(*rows, started.elapsed());
             outputs.insert(*rows, output);
@@ -203,13 +203,18 @@ impl Host {
         Ok(outputs)
     }
 
-    fn settle_strict(&mut self, config: &config::Engine, known: &BTreeMap<usize, Tensor>) -> Result<()> {
+    fn settle_strict(
+        &mut self,
+        config: &config::Engine,
+        context: &Conditioning,
+        known: &BTreeMap<usize, Tensor>,
+    ) -> Result<()> {
         if config.strict == config::Strict::Off {
             return Ok(());
         }
         let counts = match &self.verified {
             Some(counts) => counts.clone(),
-            None => self.verify(config, known)?,
+            None => self.verify(config, context, known)?,
         };
         self.verified = Some(counts.clone());
         self.strict = match (config.strict, config.strict_rows as usize) {
@@ -220,13 +225,17 @@ impl Host {
         Ok(())
     }
 
-    fn verify(&self, config: &config::Engine, known: &BTreeMap<usize, Tensor>) -> Result<Vec<usize>> {
-        let context = self.context()?;
+    fn verify(
+        &self,
+        config: &config::Engine,
+        context: &Conditioning,
+        known: &BTreeMap<usize, Tensor>,
+    ) -> Result<Vec<usize>> {
         strict::verified(config.max_rows as usize, config.strict == config::Strict::Auto, &mut |rows| match known
             .get(&rows)
         {
             Some(output) => Ok(output.shallow_clone()),
-            None => Ok(self.forward(Stage::Predict, self.sample(rows, &context))?.output.to_device(Device::Cpu)),
+            None => Ok(self.forward(Stage::Predict, self.sample(rows, context))?.output.to_device(Device::Cpu)),
         })
     }
 

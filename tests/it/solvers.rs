@@ -21,10 +21,12 @@ fn starts(process: &dyn Process) -> Tensor {
 
 /// The options under which the order does not fall at the end.
 fn full_order(name: &str) -> Box<dyn darkroom::sampler::AnySolver> {
-    match name {
-        "dpmpp_2m" | "unipc" => solver(&json!({"name": name, "lower_order_final": false})),
-        _ => solver(&json!(name)),
+    let entry = &SAMPLERS.iter().find(|sampler| sampler.entry.name == name).unwrap().entry;
+    let mut options = entry.canonical(&Map::new()).unwrap();
+    if let Some(lowered) = options.get_mut("lower_order_final") {
+        *lowered = false.into();
     }
+    solver(&options)
 }
 
 /// The observed order from 80 to 160 steps, uniform in lambda.
