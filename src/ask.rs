@@ -158,7 +158,17 @@ struct Mailbox {
     next: u64,
     out: Vec<(u64, Letter)>,
     replies: BTreeMap<u64, Result<Reply>>,
-    preview: Option<Tensor>,
+    preview: BTreeMap<usize, Tensor>,
+    pictures: usize,
+}
+
+/// Which pictures of a job a tensor's rows are: `first`, and those behind it, of `of`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Index of the first row.
+    pub first: usize,
+    /// Pictures in all.
+    pub of: usize,
 }
 
 /// A run's handle to the networks. Clones share one mailbox.
@@ -197,14 +207,20 @@ impl Net {
         }
     }
 
-    /// Shows the engine the newest estimate of the clean latents `[n, C, h, w]`; it may make a preview of it.
-    pub fn show(&self, x0: &Tensor) {
-        self.0.borrow_mut().preview = Some(x0.shallow_clone());
+    /// Shows the engine the newest estimate of the clean latents `[n, C, h, w]` of these pictures; it may make a preview of
+    /// it once every picture has shown one.
+    pub fn show(&self, x0: &Tensor, rows: Rows) {
+        let mut mailbox = self.0.borrow_mut();
+        mailbox.pictures = rows.of;
+        mailbox.preview.insert(rows.first, x0.shallow_clone());
     }
 
-    /// Takes the newest estimate shown, if there is one (engine side).
+    /// Takes the newest estimate of all pictures `[n, C, h, w]`, if all have shown one (engine side).
     pub fn take_preview(&self) -> Option<Tensor> {
-        self.0.borrow_mut().preview.take()
+        let mailbox = self.0.borrow();
+        let shown: Vec<&Tensor> = mailbox.preview.values().collect();
+        let pictures: i64 = shown.iter().map(|x0| x0.size()[0]).sum();
+        (pictures > 0 && pictures.unsigned_abs() as usize == mailbox.pictures).then(|| concat(&shown))
     }
 
     /// Takes all letters that wait (engine side).

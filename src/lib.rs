@@ -24,6 +24,7 @@ pub mod schedule;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod wrapper;
 
 /// LibTorch takes and gives back large tensors at every operator; its C++ side shares this allocator.
 #[global_allocator]

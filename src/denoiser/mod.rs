@@ -5,15 +5,17 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tch::Tensor;
 
 use crate::{
-    ask::{Ask, Conditioning, Net, Stage},
+    ask::{Ask, Conditioning, Net, Rows, Stage},
     error::Result,
     guidance::{Branch, Guidance},
-    process::{Grid, Level},
+    process::{Grid, Level, Process},
 };
 
 mod prediction;
+mod threshold;
 
 pub use prediction::Prediction;
+pub use threshold::Threshold;
 
 /// What the network says at a level, in both forms, each `[n, C, h, w]`.
 #[derive(Debug)]
@@ -24,20 +26,50 @@ pub struct Estimate {
     pub eps: Tensor,
 }
 
-/// A network behind its prediction type and guidance, for the n pictures of one run.
-pub struct Denoiser {
-    /// The way to the network.
-    pub net: Net,
+/// A network and what goes along with its rows.
+pub struct Network {
     /// The model's id.
     pub model: Arc<str>,
     /// What the model predicts.
     pub prediction: Prediction,
-    /// How it is guided.
-    pub guidance: Box<dyn Guidance>,
     /// What goes along with the rows of each branch, `[n, ..]`.
     pub conditions: Conditions,
+}
+
+/// A network that answers for a part of the path.
+pub struct Stitch {
+    /// Which.
+    pub network: Network,
+    /// It answers at levels whose `sigma / alpha` is above this.
+    pub above: f64,
+    /// What its model is told at a level: both have one state space, but each its own times.
+    pub process: Arc<dyn Process>,
+}
+
+/// A change of every estimate before a sampler sees it.
+pub trait Correction {
+    /// The noise to go on with, from the noise `[n, C, h, w]` that the network said at a level.
+    fn correct(&self, eps: &Tensor, level: &Level) -> Tensor;
+}
+
+/// A network behind its prediction type and guidance, for the n pictures of one run.
+pub struct Denoiser {
+    /// The way to the network.
+    pub net: Net,
+    /// The network.
+    pub network: Network,
+    /// Networks that stand in for it at the noisy end, noisiest first.
+    pub stitches: Vec<Stitch>,
+    /// How it is guided.
+    pub guidance: Box<dyn Guidance>,
+    /// What is done to its estimates, in order.
+    pub corrections: Vec<Box<dyn Correction>>,
+    /// How clean pictures are brought into their range, last of all.
+    pub threshold: Option<Threshold>,
     /// The run's levels, from which guidance learns how far it is.
     pub grid: Grid,
+    /// Which pictures of how many in the job these are, for previews.
+    pub rows: Rows,
 }
 
 /// The conditioning of each branch, and what was put together of it last.
@@ -79,26 +111,54 @@ impl Denoiser {
     /// # Errors
     /// What the network fails with.
     pub async fn denoise(&self, x: &Tensor, level: &Level) -> Result<Estimate> {
+        let (network, t) = self.network(level);
         let branches = self.guidance.branches(self.grid.share(level));
-        let output = self.net.ask(self.question(x, level, branches)).await?.output;
+        let output = self.net.ask(question(network, x, t, branches)).await?.output;
         let outputs = output.chunk(i64::try_from(branches.len()).expect("few branches"), 0);
-        let (x0, eps) = self.prediction.read(x, &self.guidance.mix(&outputs), level);
-        self.net.show(&x0);
-        Ok(Estimate { x0, eps })
+        let (x0, eps) = network.prediction.read(x, &self.guidance.mix(&outputs), level);
+        let estimate = self.mended(x, level, Estimate { x0, eps });
+        self.net.show(&estimate.x0, self.rows);
+        Ok(estimate)
     }
 
-    fn question(&self, x: &Tensor, level: &Level, branches: &'static [Branch]) -> Ask {
-        let rows = crate::ask::concat(&vec![x; branches.len()]);
-        let pictures = usize::try_from(x.size()[0]).expect("a size is not negative");
-        Ask {
-            model: self.model.clone(),
-            stage: Stage::Predict,
-            t: vec![level.t; pictures * branches.len()],
-            x: rows,
-            cond: (*self.conditions.of(branches)).clone(),
-            skip: 0,
-            together: false,
-            pictures,
+    /// Who answers at a level, and what it is told.
+    fn network(&self, level: &Level) -> (&Network, f64) {
+        match self.stitches.iter().find(|stitch| level.ratio() > stitch.above) {
+            Some(stitch) => (&stitch.network, stitch.process.at_ratio(level.ratio()).t),
+            None => (&self.network, level.t),
         }
+    }
+
+    fn mended(&self, x: &Tensor, level: &Level, mut estimate: Estimate) -> Estimate {
+        // Without any signal the clean picture does not follow from the noise.
+        if level.alpha > 0.0 {
+            for correction in &self.corrections {
+                let eps = correction.correct(&estimate.eps, level);
+                estimate = Estimate { x0: (x - &eps * level.sigma) / level.alpha, eps };
+            }
+        }
+        match self.threshold {
+            None => estimate,
+            Some(threshold) => {
+                let x0 = threshold.apply(&estimate.x0);
+                let eps = (x - &x0 * level.alpha) / level.sigma;
+                Estimate { x0, eps }
+            }
+        }
+    }
+}
+
+fn question(network: &Network, x: &Tensor, t: f64, branches: &'static [Branch]) -> Ask {
+    let rows = crate::ask::concat(&vec![x; branches.len()]);
+    let pictures = usize::try_from(x.size()[0]).expect("a size is not negative");
+    Ask {
+        model: network.model.clone(),
+        stage: Stage::Predict,
+        t: vec![t; pictures * branches.len()],
+        x: rows,
+        cond: (*network.conditions.of(branches)).clone(),
+        skip: 0,
+        together: false,
+        pictures,
     }
 }

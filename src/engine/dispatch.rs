@@ -192,9 +192,11 @@ async fn plan(engine: &Engine, job: &Job, counters: &Counters) -> Result<Plan, F
         Some(given) => Some(results::latents(&parts.blobs, given, shape).await?),
         None => None,
     };
-    let plan = Plan::new(card, job.request.clone(), missing)?.with_latents(latents);
-    counters.evaluations.store(plan.evaluations() * made, Relaxed);
-    counters.of.store(plan.evaluations() * u64::from(job.request.count), Relaxed);
+    let cards = |id: &str| parts.catalog.get(Some(id)).cloned();
+    let plan = Plan::new(card, job.request.clone(), missing, &cards)?.with_latents(latents);
+    let each = plan.evaluations().unwrap_or(0);
+    counters.evaluations.store(each * made, Relaxed);
+    counters.of.store(each * u64::from(job.request.count), Relaxed);
     Ok(plan)
 }
 

@@ -67,7 +67,8 @@ pub async fn accept(app: &App, document: Value) -> Result<Valid> {
         Some(given) => latents::store(app, card, &request, given).await?.map_err(|fault| faults.push(fault)).ok(),
         None => None,
     };
-    valid::generation(request, card, &app.config.limits, noise, faults).map_err(Problem::invalid)
+    let cards = |id: &str| app.catalog.get(Some(id)).cloned();
+    valid::generation(request, (card, &cards), &app.config.limits, noise, faults).map_err(Problem::invalid)
 }
 
 fn answer(job: Job, ended: Option<Job>, wishes: Wishes) -> Response {

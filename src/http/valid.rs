@@ -18,7 +18,8 @@ use crate::{
     registry::find,
     sampler::{SAMPLERS, Sampler},
     schedule,
-    task::Plan,
+    task::{Cards, Plan},
+    wrapper,
 };
 
 /// A generation that may be stored.
@@ -33,18 +34,18 @@ pub struct Valid {
 }
 
 /// Checks a wish against its model and fills in every default. `faults` are those found before; `latents` names the blob
-/// of the noise that came along.
+/// of the noise that came along, `cards` finds further models by their ids.
 ///
 /// # Errors
 /// Every fault.
 pub fn generation(
     request: GenerateRequest,
-    card: &Arc<Card>,
+    (card, cards): (&Arc<Card>, Cards),
     limits: &Limits,
     latents: Option<Value>,
     faults: Vec<Fault>,
 ) -> Result<Valid, Vec<Fault>> {
-    let mut check = Check { card, limits, faults, warnings: Vec::new() };
+    let mut check = Check { card, cards, limits, faults, warnings: Vec::new() };
     let generation = check.generation(request, latents);
     let cost = check.cost(&generation);
     match (cost, check.faults) {
@@ -55,6 +56,7 @@ pub fn generation(
 
 struct Check<'a> {
     card: &'a Arc<Card>,
+    cards: Cards<'a>,
     limits: &'a Limits,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
@@ -159,16 +161,15 @@ impl Check<'_> {
 
     fn sampler(&mut self, given: Option<&Value>) -> Value {
         let default = Value::from(self.card.defaults.sampler.as_str());
-        let chosen = find(given.unwrap_or(&default), SAMPLERS, |sampler: &Sampler| &sampler.entry)
-            .and_then(|(sampler, options)| sampler.entry.canonical(&options));
+        let chosen = wrapper::canonical(given.unwrap_or(&default));
         self.keep("/sampler", chosen)
     }
 
     fn schedule(&mut self, given: Option<&Value>, sampler: &Value) -> Value {
-        let default = Value::from(self.card.defaults.schedule.as_str());
         // A sampler that is at fault has no habit; the schedule is then only checked.
         let sampler =
             find(sampler, SAMPLERS, |sampler: &Sampler| &sampler.entry).map_or(&SAMPLERS[0], |(sampler, _)| sampler);
+        let default = Value::from(sampler.schedule.unwrap_or(&self.card.defaults.schedule));
         let chosen = schedule::canonical(given.unwrap_or(&default), &sampler.ends);
         self.keep("/schedule", chosen)
     }
@@ -192,9 +193,9 @@ impl Check<'_> {
             return None;
         }
         let pictures = (0..generation.count).collect();
-        match Plan::new(self.card.clone(), generation.clone(), pictures) {
+        match Plan::new(self.card.clone(), generation.clone(), pictures, self.cards) {
             Ok(plan) => {
-                let cost = Cost { evaluations: plan.evaluations(), rows: plan.rows() };
+                let cost = Cost { evaluations: plan.most(), rows: plan.rows() };
                 self.faults.extend(self.limits.work(cost, self.card, (generation.width, generation.height)));
                 Some(cost)
             }

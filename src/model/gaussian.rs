@@ -192,5 +192,6 @@ pub fn card_of(shape: [i64; 3], process: Arc<dyn Process>, prediction: Predictio
             ..Defaults::default()
         },
         sha256,
+        group: format!("{ID} {shape:?}"),
     }
 }

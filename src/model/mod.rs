@@ -83,6 +83,8 @@ pub struct Card {
     pub defaults: Defaults,
     /// SHA-256 over the configuration and weight files, in hexadecimal.
     pub sha256: String,
+    /// Models of one group share one latent space, so that one may go on where another stopped.
+    pub group: String,
 }
 
 /// The text side of a model.

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Rule, Span, Weights};
+use crate::denoiser::Threshold;
 
 /// DDIM: one step along the deterministic path, or with a share of the DDPM noise.
 ///
@@ -12,6 +13,9 @@ pub struct Ddim {
     /// Share of fresh noise: 0 none, 1 as much as DDPM.
     #[schema(minimum = 0, maximum = 1)]
     pub eta: f64,
+    /// Brings clean pictures into their range; null: leaves them as they are.
+    #[schema(inline)]
+    pub threshold: Option<Threshold>,
 }
 
 impl Rule for Ddim {
@@ -25,6 +29,10 @@ impl Rule for Ddim {
 
     fn stochastic(&self) -> bool {
         self.eta > 0.0
+    }
+
+    fn threshold(&self) -> Option<Threshold> {
+        self.threshold
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     Rule, Span, Weights,
     ddim::{ancestral, transition_variance},
 };
+use crate::denoiser::Threshold;
 
 /// The ancestral chain of DDPM, over any subset of the training times (Ho et al. 2020, eq. 6 and 7).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -13,6 +14,9 @@ pub struct Ddpm {
     /// Variance of a step.
     #[schema(inline)]
     pub variance: Variance,
+    /// Brings clean pictures into their range; null: leaves them as they are.
+    #[schema(inline)]
+    pub threshold: Option<Threshold>,
 }
 
 /// Variance of a DDPM step; section 3.2 of Ho et al. 2020 has both.
@@ -41,5 +45,9 @@ impl Rule for Ddpm {
 
     fn stochastic(&self) -> bool {
         true
+    }
+
+    fn threshold(&self) -> Option<Threshold> {
+        self.threshold
     }
 }

@@ -1,20 +1,31 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Rule, Span, Weights, ddim::ancestral};
+use super::{
+    Rule, Span, Weights,
+    exponential::{Difference, Form, through_two},
+};
+use crate::denoiser::Threshold;
 
-/// DPM-Solver++ 2M: second order from the last two clean-picture estimates (Lu et al. 2022, algorithm 2, eq. 10 in
-/// weights).
+/// DPM-Solver++ 2M: second order from the last two clean-picture estimates (Lu et al. 2022, arXiv 2211.01095,
+/// algorithm 2).
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Dpmpp2m {
+    /// Weight of the difference: `midpoint` is the published one, `taylor` exact for linear estimates (elsewhere called
+    /// heun).
+    #[schema(inline)]
+    pub difference: Difference,
     /// Whether the last step is of first order, which few steps need.
     pub lower_order_final: bool,
+    /// Brings clean pictures into their range; null: leaves them as they are.
+    #[schema(inline)]
+    pub threshold: Option<Threshold>,
 }
 
 impl Default for Dpmpp2m {
     fn default() -> Self {
-        Self { lower_order_final: true }
+        Self { difference: Difference::Midpoint, lower_order_final: true, threshold: None }
     }
 }
 
@@ -27,15 +38,11 @@ impl Rule for Dpmpp2m {
         self.lower_order_final
     }
 
-    fn predict(&self, s: &Span) -> Weights {
-        let h = s.to.lambda() - s.from.lambda();
-        let before = s.past.get(1).filter(|_| h.is_finite() && h > 0.0);
-        let Some(before) = before else { return ancestral(s, 0.0) };
-        let b = -s.to.alpha * (-h).exp_m1();
-        let r = (s.from.lambda() - before.lambda()) / h;
-        if r == 0.0 {
-            return ancestral(s, 0.0);
-        }
-        Weights::data(s.to.sigma / s.from.sigma, [b * (1.0 + 0.5 / r), -b * 0.5 / r])
+    fn predict(&self, span: &Span) -> Weights {
+        through_two(Form::Data, self.difference, 0.0, span)
+    }
+
+    fn threshold(&self) -> Option<Threshold> {
+        self.threshold
     }
 }

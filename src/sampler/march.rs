@@ -1,113 +1,116 @@
-//! The one loop that runs every multistep solver: estimate, remember, weigh, step.
+//! The one loop that runs every multistep solver: estimate, remember, correct, weigh, step.
 
-use std::collections::VecDeque;
+use tch::Tensor;
 
-use super::{Run, combine};
-use crate::{denoiser::Estimate, error::Result, process::Level};
-
-/// One step as a rule sees it.
-#[derive(Debug)]
-pub struct Span<'a> {
-    /// Where the step starts.
-    pub from: Level,
-    /// Where it ends.
-    pub to: Level,
-    /// Levels of the estimates that may be used, newest first; `past[0]` is `from`.
-    pub past: &'a [Level],
-    /// Steps after this one.
-    pub left: usize,
-}
-
-/// `x' = x * x + sum x0_j * X0_j + sum eps_j * Eps_j + z * Z`: weights of the state, of the newest estimates (newest
-/// first, in both their forms) and of fresh standard normal noise.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Weights {
-    /// Of the state.
-    pub x: f64,
-    /// Of the clean pictures.
-    pub x0: Vec<f64>,
-    /// Of the noises.
-    pub eps: Vec<f64>,
-    /// Of fresh noise.
-    pub z: f64,
-}
-
-impl Weights {
-    /// A step in the data form: state and clean pictures.
-    pub fn data<const N: usize>(x: f64, x0: [f64; N]) -> Self {
-        Self { x, x0: x0.to_vec(), ..Self::default() }
-    }
-}
-
-/// A multistep solver: weights from levels alone.
-pub trait Rule {
-    /// How many estimates it may see; its order.
-    fn history(&self) -> usize;
-
-    /// The weights of a step.
-    fn predict(&self, span: &Span) -> Weights;
-
-    /// The weights of the step that ended at `span.to`, once more, now that the estimate there is known: `past[0]` is
-    /// `to`. `None` leaves the step as it is.
-    fn correct(&self, span: &Span) -> Option<Weights> {
-        let _ = span;
-        None
-    }
-
-    /// Whether it draws noise.
-    fn stochastic(&self) -> bool {
-        false
-    }
-
-    /// Whether the order falls towards the end of the path, so that the last step is of order 1.
-    fn lower_order_final(&self) -> bool {
-        true
-    }
-}
+use super::{
+    Run, combine,
+    hook::{History, Hooks, Slope, Step},
+    span::{Rule, Span, Weights},
+};
+use crate::{error::Result, noise::Noise, process::Level};
 
 /// Runs a rule over the run's grid. At step k of N it predicts from at most `min(p, k, N - k + 1)` estimates, and from one
-/// into `sigma = 0`, where higher orders are not defined; it corrects with one more.
+/// into `sigma = 0`, where higher orders are not defined; it corrects with one more. Estimates that the run brings along
+/// count as made before the first step.
 ///
 /// # Errors
 /// What the network fails with.
-pub async fn march<R: Rule>(rule: R, run: Run) -> Result<tch::Tensor> {
+pub async fn march<R: Rule>(rule: R, mut run: Run) -> Result<Tensor> {
+    if let Some(share) = rule.path() {
+        run.noise.follow(share, run.grid.steps().map(|(from, to)| (from.lambda(), to.lambda())).collect());
+    }
+    run.denoiser.threshold = rule.threshold();
     let mut x = run.x.shallow_clone();
-    let mut past: VecDeque<Level> = VecDeque::new();
-    let mut history: VecDeque<Estimate> = VecDeque::new();
-    let mut before: Option<(tch::Tensor, Level, usize)> = None;
-    let steps = run.grid.len();
+    let mut walk = Walk { history: History::default(), hooks: run.hooks, noise: run.noise };
+    run.warm.into_iter().rev().for_each(|(level, estimate)| walk.history.push(level, estimate));
+    let mut before: Option<(Tensor, Step, usize)> = None;
+    let last = run.grid.len() - 1;
     for (index, (from, to)) in run.grid.steps().enumerate() {
-        let left = steps - 1 - index;
-        history.push_front(run.denoiser.denoise(&x, &from).await?);
-        past.push_front(from);
-        if let Some((start, begin, order)) = before.take() {
-            let seen = &past.make_contiguous()[..=order];
-            let weights = rule.correct(&Span { from: begin, to: from, past: seen, left: left + 1 });
-            x = weights.map_or(x, |weights| step(&start, &weights, &history, &run, index));
+        let mut step = Step { from, to, index, left: last - index, process: &*run.process };
+        for hook in &mut walk.hooks {
+            hook.span(&x, &mut step, &run.denoiser.net).await?;
         }
-        history.truncate(rule.history());
-        past.truncate(rule.history());
-        let order = if to.sigma == 0.0 {
-            1
-        } else if rule.lower_order_final() {
-            left + 1
-        } else {
-            usize::MAX
-        };
-        let order = history.len().min(order);
-        let weights = rule.predict(&Span { from, to, past: &past.make_contiguous()[..order], left });
-        let next = step(&x, &weights, &history, &run, index);
-        before = Some((std::mem::replace(&mut x, next), from, order));
+        let mut newest = run.denoiser.denoise(&x, &step.from).await?;
+        walk.hooks.iter_mut().for_each(|hook| hook.estimate(&mut newest, &step.from, &walk.history));
+        walk.history.push(step.from, newest);
+        if let Some((start, taken, order)) = before.take() {
+            let weights = rule.correct(&span(&taken, &mut walk.history, order + 1));
+            x = weights.map_or(x, |weights| walk.step(&start, weights, &taken, (1, rule.history())));
+        }
+        walk.history.truncate(rule.history().max(2));
+        let order = order(&rule, &step, walk.history.len());
+        let weights = rule.predict(&span(&step, &mut walk.history, order));
+        let next = walk.step(&x, weights, &step, (0, rule.history()));
+        before = Some((std::mem::replace(&mut x, next), step, order));
     }
     Ok(x)
 }
 
-fn step(x: &tch::Tensor, weights: &Weights, history: &VecDeque<Estimate>, run: &Run, index: usize) -> tch::Tensor {
-    let step = u32::try_from(index).expect("at most 1000 steps");
-    let z = (weights.z != 0.0).then(|| run.noise.step(step));
-    let mut terms = vec![(weights.x, x)];
-    terms.extend(weights.x0.iter().zip(history).map(|(weight, estimate)| (*weight, &estimate.x0)));
-    terms.extend(weights.eps.iter().zip(history).map(|(weight, estimate)| (*weight, &estimate.eps)));
-    terms.extend(z.iter().map(|z| (weights.z, z)));
-    combine(&terms)
+fn order<R: Rule>(rule: &R, step: &Step, known: usize) -> usize {
+    let left = match (step.to.sigma == 0.0, rule.lower_order_final()) {
+        (true, _) => rule.into_clean(),
+        (false, true) => step.left + 1,
+        (false, false) => usize::MAX,
+    };
+    known.min(rule.history()).min(left)
+}
+
+fn span<'a>(step: &Step<'a>, history: &'a mut History, order: usize) -> Span<'a> {
+    let past: &[Level] = history.levels.make_contiguous();
+    let Step { from, to, index, left, process } = *step;
+    Span { from, to, past: &past[..order], index, left, process }
+}
+
+/// What a run carries from step to step besides its state.
+struct Walk {
+    history: History,
+    hooks: Hooks,
+    noise: Noise,
+}
+
+impl Walk {
+    /// `start` is where the estimate of the step's start is in the history; `highest` the most estimates weighed.
+    fn step(&mut self, x: &Tensor, weights: Weights, step: &Step, (start, highest): (usize, usize)) -> Tensor {
+        let z = (weights.z != 0.0)
+            .then(|| self.noise.step(u32::try_from(step.index).expect("at most a few thousand steps")) * weights.z);
+        let bends = self.hooks.iter().any(|hook| hook.bends());
+        let bent = bends.then(|| weights.clone().in_one_form(&step.from)).flatten();
+        let (c, mut sum) = match bent {
+            Some(weights) => (weights.x, self.bent(weights, step, (start, highest))),
+            None => (weights.x, self.sum(&weights)),
+        };
+        sum.extend(z.map(|z| (1.0, z)));
+        let terms: Vec<_> = std::iter::once((c, x)).chain(sum.iter().map(|(weight, term)| (*weight, term))).collect();
+        combine(&terms)
+    }
+
+    /// Weights and estimates.
+    fn sum(&self, weights: &Weights) -> Vec<(f64, Tensor)> {
+        let known = || self.history.estimates.iter();
+        let x0 = weights.x0.iter().zip(known()).map(|(weight, known)| (*weight, known.x0.shallow_clone()));
+        let eps = weights.eps.iter().zip(known()).map(|(weight, known)| (*weight, known.eps.shallow_clone()));
+        x0.chain(eps).collect()
+    }
+
+    /// `C` and the slope, as the hooks leave it.
+    fn bent(&mut self, weights: Weights, step: &Step, (start, highest): (usize, usize)) -> Vec<(f64, Tensor)> {
+        let own = [&weights.x0, &weights.eps];
+        let whole: f64 = own.iter().flat_map(|weights| weights.iter()).sum();
+        let order = own.iter().flat_map(|weights| weights.iter()).filter(|weight| **weight != 0.0).count();
+        let sum = self.sum(&weights);
+        let shares: Vec<_> = sum.iter().map(|(weight, term)| (weight / whole, term)).collect();
+        let Step { index, left, .. } = *step;
+        let d = combine(&shares);
+        let mut slope = Slope {
+            d,
+            of_noise: weights.x0.is_empty(),
+            start,
+            order: order - start.min(order - 1),
+            highest,
+            index,
+            left,
+        };
+        self.hooks.iter_mut().for_each(|hook| hook.slope(&mut slope, &self.history));
+        vec![(whole, slope.d)]
+    }
 }

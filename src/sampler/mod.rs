@@ -3,33 +3,72 @@
 //! A sampler sees [`Estimate`](crate::denoiser::Estimate)s and [`Level`](crate::process::Level)s, never a prediction
 //! type, a timestep table or a guidance rule.
 
+use std::sync::Arc;
+
 use futures_util::future::LocalBoxFuture;
-use serde_json::Value;
 use tch::Tensor;
 
 use crate::{
-    denoiser::Denoiser,
+    denoiser::{Denoiser, Estimate},
     error::{Fault, Result},
     noise::Noise,
-    process::Grid,
-    registry::{Entry, Options, read_options},
-    schedule::{End, Ends, Start, Time},
+    process::{Grid, Level, Process},
+    registry::Options,
 };
 
+mod adams;
+mod ancestral;
+mod bdia;
 mod combine;
+mod controller;
 mod ddim;
 mod ddpm;
+mod deis;
+mod dpm2;
+mod dpm2_a;
+mod dpm_adaptive;
+mod dpm_fast;
+mod dpm_solver;
 mod dpmpp_2m;
+mod dpmpp_2m_sde;
+mod dpmpp_2s;
+mod dpmpp_2s_a;
+mod dpmpp_3m;
+mod dpmpp_3m_sde;
+mod dpmpp_3s;
+mod dpmpp_sde;
+mod edict;
+mod edm;
 mod euler;
 mod euler_a;
 mod exponential;
+mod ghvb;
 mod heun;
+pub mod hook;
+mod lcm;
+mod lms;
 mod march;
+mod plan;
+mod plms;
+mod pndm;
+mod polynomial;
+mod registry;
+mod restart;
+mod rk;
+mod singlestep;
+mod span;
+mod tableau;
+mod tcd;
 mod unipc;
+mod usf;
 
 pub use combine::combine;
-pub use exponential::{Form, through};
-pub use march::{Rule, Span, Weights, march};
+pub use exponential::{Difference, Form, through};
+pub use hook::Hooks;
+pub use march::march;
+pub use registry::{Order, SAMPLERS, Sampler};
+pub use span::{Rule, Span, Weights};
+pub use tableau::TABLEAUX;
 
 /// Everything a sampler works with. The run holds n rows, x: `[n, C, h, w]`; one tensor operation serves all of them.
 pub struct Run {
@@ -37,20 +76,77 @@ pub struct Run {
     pub denoiser: Denoiser,
     /// Fresh noise by step.
     pub noise: Noise,
+    /// What the levels were taken from.
+    pub process: Arc<dyn Process>,
     /// Noisy to clean.
     pub grid: Grid,
     /// The start, `[n, C, h, w]`, at the level of `grid.first()`.
     pub x: Tensor,
+    /// Estimates from before the start, newest first, where somebody knows them.
+    pub warm: Vec<(Level, Estimate)>,
+    /// What holds on to the steps.
+    pub hooks: Hooks,
 }
+
+/// Where a wrapper takes hold of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The start of the path.
+    Start,
+    /// The network.
+    Network,
+    /// The steps of [`march`].
+    Step,
+}
+
+/// What multistep solvers carry.
+pub const EVERYWHERE: &[Place] = &[Place::Start, Place::Network, Place::Step];
+/// What solvers with loops of their own carry.
+pub const ENDS: &[Place] = &[Place::Start, Place::Network];
+/// What solvers carry whose steps are given one by one.
+pub const NETWORK: &[Place] = &[Place::Network, Place::Step];
 
 /// A solver's options are the solver: one struct, whose doc comments and ranges are the API's.
 pub trait Solver: Options + Send + Sync {
-    /// Network evaluations per picture over a grid.
-    fn evaluations(&self, grid: &Grid) -> usize;
+    /// Network evaluations per picture over a grid; `None` where the data decide.
+    fn evaluations(&self, grid: &Grid) -> Option<usize>;
+
+    /// The most evaluations per picture over a grid.
+    fn most(&self, grid: &Grid) -> usize {
+        self.evaluations(grid).unwrap_or(grid.len())
+    }
 
     /// Whether it draws noise after the start.
     fn stochastic(&self) -> bool {
         false
+    }
+
+    /// Whether each picture needs a run of its own, because the way depends on the values.
+    fn alone(&self) -> bool {
+        false
+    }
+
+    /// Where wrappers may take hold.
+    fn carries(&self) -> &'static [Place] {
+        ENDS
+    }
+
+    /// The number of its steps, where it is given.
+    fn steps(&self) -> Option<usize> {
+        None
+    }
+
+    /// The network's times of its steps, noisy to clean, where it brings its own.
+    fn times(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// What ranges cannot say about its options.
+    ///
+    /// # Errors
+    /// The option at fault.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// Runs it: the state `[n, C, h, w]` at the grid's last level.
@@ -60,9 +156,19 @@ pub trait Solver: Options + Send + Sync {
 /// A [`Solver`] with its type forgotten.
 pub trait AnySolver: Send + Sync {
     /// See [`Solver::evaluations`].
-    fn evaluations(&self, grid: &Grid) -> usize;
+    fn evaluations(&self, grid: &Grid) -> Option<usize>;
+    /// See [`Solver::most`].
+    fn most(&self, grid: &Grid) -> usize;
     /// See [`Solver::stochastic`].
     fn stochastic(&self) -> bool;
+    /// See [`Solver::alone`].
+    fn alone(&self) -> bool;
+    /// See [`Solver::carries`].
+    fn carries(&self) -> &'static [Place];
+    /// See [`Solver::steps`].
+    fn steps(&self) -> Option<usize>;
+    /// See [`Solver::times`].
+    fn times(&self) -> Option<Vec<f64>>;
     /// See [`Solver::sample`].
     fn sample(self: Box<Self>, run: Run) -> LocalBoxFuture<'static, Result<Tensor>>;
 }
@@ -70,12 +176,32 @@ pub trait AnySolver: Send + Sync {
 struct Single<S>(S);
 
 impl<S: Solver> AnySolver for Single<S> {
-    fn evaluations(&self, grid: &Grid) -> usize {
+    fn evaluations(&self, grid: &Grid) -> Option<usize> {
         self.0.evaluations(grid)
+    }
+
+    fn most(&self, grid: &Grid) -> usize {
+        self.0.most(grid)
     }
 
     fn stochastic(&self) -> bool {
         self.0.stochastic()
+    }
+
+    fn alone(&self) -> bool {
+        self.0.alone()
+    }
+
+    fn carries(&self) -> &'static [Place] {
+        self.0.carries()
+    }
+
+    fn steps(&self) -> Option<usize> {
+        self.0.steps()
+    }
+
+    fn times(&self) -> Option<Vec<f64>> {
+        self.0.times()
     }
 
     fn sample(self: Box<Self>, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
@@ -86,7 +212,11 @@ impl<S: Solver> AnySolver for Single<S> {
 struct Marching<R>(R);
 
 impl<R: Rule + Send + Sync + 'static> AnySolver for Marching<R> {
-    fn evaluations(&self, grid: &Grid) -> usize {
+    fn evaluations(&self, grid: &Grid) -> Option<usize> {
+        Some(grid.len())
+    }
+
+    fn most(&self, grid: &Grid) -> usize {
         grid.len()
     }
 
@@ -94,99 +224,23 @@ impl<R: Rule + Send + Sync + 'static> AnySolver for Marching<R> {
         self.0.stochastic()
     }
 
+    fn alone(&self) -> bool {
+        false
+    }
+
+    fn carries(&self) -> &'static [Place] {
+        EVERYWHERE
+    }
+
+    fn steps(&self) -> Option<usize> {
+        None
+    }
+
+    fn times(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     fn sample(self: Box<Self>, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
         Box::pin(march(self.0, run))
     }
-}
-
-/// One line of [`SAMPLERS`].
-pub struct Sampler {
-    /// Name, paper and options.
-    pub entry: Entry<dyn AnySolver>,
-    /// Global order of convergence; `None` where order does not apply (stochastic, adaptive).
-    pub order: Option<Order>,
-    /// Evaluations as a function of the steps, for people: `N`, `2 N - 1`.
-    pub evaluations: &'static str,
-    /// How a path starts and ends unless the schedule says otherwise.
-    pub ends: Ends,
-}
-
-/// How fast a sampler's error falls with the steps N: as `N^-order`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// As published: full order from the first step to the last.
-    pub formal: u32,
-    /// With a start from noise alone and the order lowered at the end, as requests run it.
-    pub in_practice: u32,
-}
-
-/// Two steps of first order, one at each end, leave an error of second order whatever the rule is between them.
-const FIRST_ORDER_ENDS: u32 = 2;
-
-/// Starts at unit variance, integer times, ends at zero.
-const DISCRETE: Ends = Ends { start: Start::Unit, time: Time::Integer, end: End::Zero };
-/// The k-diffusion habit: starts at `sigma_T z`, real times, ends at zero.
-const CONTINUOUS: Ends = Ends { start: Start::Sigma, time: Time::Real, end: End::Zero };
-
-/// Every sampler, in the order in which lists show them.
-pub const SAMPLERS: &[Sampler] = &[
-    Sampler::rule::<ddpm::Ddpm>("ddpm", "DDPM ancestral", "Ho et al. 2020, arXiv 2006.11239", None, DISCRETE),
-    Sampler::rule::<ddim::Ddim>("ddim", "DDIM", "Song et al. 2021, arXiv 2010.02502", Some(1), DISCRETE),
-    Sampler::rule::<euler::Euler>("euler", "Euler", "Karras et al. 2022, arXiv 2206.00364", Some(1), CONTINUOUS),
-    Sampler::rule::<euler_a::EulerA>(
-        "euler_a",
-        "Euler ancestral",
-        "Karras et al. 2022, arXiv 2206.00364; k-diffusion",
-        None,
-        CONTINUOUS,
-    ),
-    Sampler::of::<heun::Heun>("heun", "Heun", "Karras et al. 2022, arXiv 2206.00364", Some(2), "2 N - 1", CONTINUOUS),
-    Sampler::rule::<dpmpp_2m::Dpmpp2m>(
-        "dpmpp_2m",
-        "DPM-Solver++ 2M",
-        "Lu et al. 2022, arXiv 2211.01095",
-        Some(2),
-        DISCRETE,
-    ),
-    Sampler::rule::<unipc::UniPc>("unipc", "UniPC", "Zhao et al. 2023, arXiv 2302.04867", Some(3), DISCRETE),
-];
-
-impl Sampler {
-    const fn of<S: Solver>(
-        name: &'static str,
-        title: &'static str,
-        paper: &'static str,
-        order: Option<u32>,
-        evaluations: &'static str,
-        ends: Ends,
-    ) -> Self {
-        let order = match order {
-            Some(formal) => Some(Order { formal, in_practice: formal }),
-            None => None,
-        };
-        Self { entry: Entry::new::<S>(name, title, paper, read_solver::<S>), order, evaluations, ends }
-    }
-
-    const fn rule<R: Rule + Options + Send + Sync>(
-        name: &'static str,
-        title: &'static str,
-        paper: &'static str,
-        order: Option<u32>,
-        ends: Ends,
-    ) -> Self {
-        let order = match order {
-            Some(formal) if formal > FIRST_ORDER_ENDS => Some(Order { formal, in_practice: FIRST_ORDER_ENDS }),
-            Some(formal) => Some(Order { formal, in_practice: formal }),
-            None => None,
-        };
-        Self { entry: Entry::new::<R>(name, title, paper, read_rule::<R>), order, evaluations: "N", ends }
-    }
-}
-
-fn read_solver<S: Solver>(options: Value) -> Result<Box<dyn AnySolver>, Fault> {
-    Ok(Box::new(Single(read_options::<S>(options)?)))
-}
-
-fn read_rule<R: Rule + Options + Send + Sync>(options: Value) -> Result<Box<dyn AnySolver>, Fault> {
-    Ok(Box::new(Marching(read_options::<R>(options)?)))
 }

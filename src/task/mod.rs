@@ -4,7 +4,7 @@ mod generate;
 mod plan;
 
 pub use generate::generate;
-pub use plan::Plan;
+pub use plan::{Cards, Plan, Told};
 
 /// One finished result of a run, on the processor.
 #[derive(Debug)]

@@ -9,9 +9,29 @@ use crate::{
     model::Card,
     process::Grid,
     registry::{Entry, find},
-    sampler::{AnySolver, SAMPLERS, Sampler},
     schedule::{self, Ends, Ground, SCHEDULES},
+    wrapper::Stack,
 };
+
+/// The card of a model by its id, or what to tell a client about an id that nobody knows.
+pub type Cards<'a> = &'a dyn Fn(&str) -> Result<Arc<Card>, String>;
+
+/// A model and what the request's prompts are to it.
+pub struct Told {
+    /// The model.
+    pub card: Arc<Card>,
+    /// Token ids of prompt and negative prompt, for models that read text.
+    pub tokens: Option<[Vec<i64>; 2]>,
+}
+
+impl Told {
+    fn new(card: Arc<Card>, request: &Generation) -> Self {
+        let prompts = [&request.prompt, &request.negative_prompt];
+        let text = card.text.as_ref();
+        let tokens = text.map(|text| prompts.map(|prompt| text.tokenizer.encode(prompt).ids));
+        Self { card, tokens }
+    }
+}
 
 /// Everything a run needs besides the network, worked out off the engine thread.
 pub struct Plan {
@@ -22,37 +42,37 @@ pub struct Plan {
     /// Indices of the pictures still to make.
     pub pictures: Vec<u32>,
     /// How the path is walked.
-    pub solver: Box<dyn AnySolver>,
+    pub stack: Stack,
+    /// The second model of each wrapper that asks for one.
+    pub partners: Vec<Option<Told>>,
     /// How the network is steered.
     pub guidance: Box<dyn Guidance>,
     /// The levels.
     pub grid: Grid,
     /// How the path starts and ends.
     pub ends: Ends,
-    /// Token ids of prompt and negative prompt, for models that read text.
-    pub tokens: Option<[Vec<i64>; 2]>,
+    /// What the model is told.
+    pub told: Told,
     /// The initial noise `[C, h, w]`, where the request brings its own.
     pub latents: Option<Vec<f32>>,
 }
 
 impl Plan {
-    /// The plan of a request whose registries' values are canonical.
+    /// The plan of a request whose registries' values are canonical; `cards` finds further models that it names.
     ///
     /// # Errors
-    /// A sampler, schedule or guidance that this version does not know or read.
-    pub fn new(card: Arc<Card>, request: Generation, pictures: Vec<u32>) -> Result<Self, Fault> {
-        let solver = read(&request.sampler, SAMPLERS, |kind: &Sampler| &kind.entry, "/sampler")?;
-        let guidance = read(&request.guidance, GUIDANCES, |kind: &guidance::Kind| &kind.entry, "/guidance")?;
+    /// A sampler, schedule or guidance that this version does not know or read, or that does not fit the model.
+    pub fn new(card: Arc<Card>, request: Generation, pictures: Vec<u32>, cards: Cards) -> Result<Self, Fault> {
+        let stack = Stack::read(&request.sampler).and_then(|stack| stack.fits(&*card.process).map(|()| stack));
+        let stack = stack.map_err(|fault| fault.under("/sampler"))?;
+        let guidance = steering(&request)?;
         let schedule = read(&request.schedule, SCHEDULES, |kind: &schedule::Kind| &kind.entry, "/schedule")?;
-        let (sampler, _) = find(&request.sampler, SAMPLERS, |kind: &Sampler| &kind.entry)?;
-        let ends = schedule.ends().or(&sampler.ends);
+        let ends = schedule.ends().or(&stack.sampler.ends);
         let ground = Ground { process: &*card.process, offset: card.steps_offset };
         let grid = schedule.grid(&ground, request.steps.unwrap_or(card.defaults.steps) as usize, &ends);
-        let tokens = card
-            .text
-            .as_ref()
-            .map(|text| [&request.prompt, &request.negative_prompt].map(|prompt| text.tokenizer.encode(prompt).ids));
-        Ok(Self { card, request, pictures, solver, guidance, grid, ends, tokens, latents: None })
+        let partners = partners(&stack, &card, &request, cards)?;
+        let told = Told::new(card.clone(), &request);
+        Ok(Self { card, request, pictures, stack, partners, guidance, grid, ends, told, latents: None })
     }
 
     /// The same with initial noise `[C, h, w]` of the client's.
@@ -61,9 +81,14 @@ impl Plan {
         self
     }
 
-    /// Network evaluations for each picture.
-    pub fn evaluations(&self) -> u64 {
-        self.solver.evaluations(&self.grid) as u64
+    /// Network evaluations for each picture; `None` where the data decide.
+    pub fn evaluations(&self) -> Option<u64> {
+        self.stack.evaluations(&self.grid).map(|evaluations| evaluations as u64)
+    }
+
+    /// The most network evaluations for each picture.
+    pub fn most(&self) -> u64 {
+        self.stack.most(&self.grid) as u64
     }
 
     /// The most rows it asks for at once.
@@ -83,6 +108,28 @@ impl Plan {
     pub fn seeds(&self) -> Vec<u64> {
         self.pictures.iter().map(|index| self.request.seed + u64::from(*index)).collect()
     }
+}
+
+/// The guidance of a request.
+///
+/// # Errors
+/// One that this version does not know or read.
+pub(super) fn steering(request: &Generation) -> Result<Box<dyn Guidance>, Fault> {
+    read(&request.guidance, GUIDANCES, |kind: &guidance::Kind| &kind.entry, "/guidance")
+}
+
+/// The second models, each in the state space of the first.
+fn partners(stack: &Stack, card: &Card, request: &Generation, cards: Cards) -> Result<Vec<Option<Told>>, Fault> {
+    let partner = |(at, id): (usize, Option<&str>)| {
+        let Some(id) = id else { return Ok(None) };
+        let fault = |message| Fault::new(format!("/sampler/wrap/{at}/model"), message);
+        let second = cards(id).map_err(fault)?;
+        if second.group != card.group {
+            return Err(fault(format!("the models `{}` and `{id}` do not share one latent space", card.id)));
+        }
+        Ok(Some(Told::new(second, request)))
+    };
+    stack.wrappers.iter().map(|wrapper| wrapper.partner()).enumerate().map(partner).collect()
 }
 
 fn read<D, T: ?Sized>(

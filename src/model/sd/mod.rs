@@ -97,6 +97,12 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(configs.chain(tokenizer).chain([scheduler, dir.join("model_index.json")]).chain(weights).collect())
 }
 
+/// The files that say what a latent means.
+fn autoencoder(dir: &Path) -> Result<Vec<PathBuf>> {
+    let weights = weight_files(dir)?.remove("vae").unwrap_or_default();
+    Ok(weights.into_iter().chain([dir.join("vae/config.json")]).collect())
+}
+
 fn card(dir: &Path) -> Result<Card> {
     let configs = Configs::read(dir)?;
     configs.check(dir)?;
@@ -123,6 +129,7 @@ fn card(dir: &Path) -> Result<Card> {
         preview: defaults.preview.clone(),
         defaults,
         sha256: folder::fingerprint(dir, files(dir)?)?,
+        group: folder::fingerprint(dir, autoencoder(dir)?)?,
         id: id.into(),
     })
 }

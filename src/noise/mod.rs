@@ -13,6 +13,10 @@ use std::{
 
 use tch::{Device, Kind, Tensor};
 
+mod brownian;
+
+pub use brownian::Path;
+
 /// What a draw is for; each purpose has a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -21,6 +25,8 @@ pub enum Purpose {
     Start = 0,
     /// What a stochastic sampler adds at a step.
     Step = 1,
+    /// The places of a Brownian path.
+    Path = 2,
 }
 
 /// The 128 random bits of one counter under one key.
@@ -63,6 +69,7 @@ pub struct Noise {
     shape: Vec<i64>,
     kind: Kind,
     device: Device,
+    path: Option<Path>,
     ahead: RefCell<VecDeque<(u32, Receiver<Vec<f32>>)>>,
 }
 
@@ -72,12 +79,20 @@ const AHEAD: u32 = 2;
 impl Noise {
     /// Noise `[n, ..shape]` for the pictures with these n seeds.
     pub fn new(seeds: Vec<u64>, shape: &[i64], kind: Kind, device: Device) -> Self {
-        Self { seeds, shape: shape.to_vec(), kind, device, ahead: RefCell::default() }
+        Self { seeds, shape: shape.to_vec(), kind, device, path: None, ahead: RefCell::default() }
     }
 
     /// The noise at the start of the path.
     pub fn start(&self) -> Tensor {
         self.tensor(&self.draw(Purpose::Start, 0))
+    }
+
+    /// From now on the noise of step k is the increment of one Brownian path for each picture over the k-th interval, from
+    /// and to in lambda, divided by its standard deviation. With the share `eta` above 0 of fresh noise the path's clock is
+    /// `e^(2 eta lambda)`: then any division of the way gathers the same noise.
+    pub fn follow(&mut self, share: f64, intervals: Vec<(f64, f64)>) {
+        self.path = Some(Path::new(share, intervals));
+        self.ahead.borrow_mut().clear();
     }
 
     /// The noise of a step, counted from 0. The next steps' noise is drawn meanwhile on a thread of its own.
@@ -101,7 +116,7 @@ impl Noise {
         let next = ahead.back().map_or(step, |(known, _)| *known) + 1;
         for wanted in next..=step + AHEAD {
             let (sender, receiver) = channel();
-            let order = Order { seeds: self.seeds.clone(), step: wanted, n: self.elements(), sender };
+            let order = Order { draw: self.drawing(), step: wanted, sender };
             // Without the thread every draw still happens, only later.
             if DRAWER.send(order).is_ok() {
                 ahead.push_back((wanted, receiver));
@@ -110,7 +125,11 @@ impl Noise {
     }
 
     fn draw(&self, purpose: Purpose, step: u32) -> Vec<f32> {
-        rows(&self.seeds, purpose, step, self.elements())
+        self.drawing().rows(purpose, step)
+    }
+
+    fn drawing(&self) -> Drawing {
+        Drawing { seeds: self.seeds.clone(), n: self.elements(), path: self.path.clone() }
     }
 
     fn elements(&self) -> usize {
@@ -124,14 +143,28 @@ impl Noise {
     }
 }
 
-fn rows(seeds: &[u64], purpose: Purpose, step: u32, n: usize) -> Vec<f32> {
-    seeds.iter().flat_map(|seed| normals(*seed, purpose, step, n)).collect()
+/// All that a draw depends on.
+struct Drawing {
+    seeds: Vec<u64>,
+    n: usize,
+    path: Option<Path>,
+}
+
+impl Drawing {
+    fn rows(&self, purpose: Purpose, step: u32) -> Vec<f32> {
+        self.seeds.iter().flat_map(|seed| self.row(*seed, purpose, step)).collect()
+    }
+
+    fn row(&self, seed: u64, purpose: Purpose, step: u32) -> Vec<f32> {
+        let path = self.path.as_ref().filter(|_| purpose == Purpose::Step);
+        let increment = path.and_then(|path| path.increment(seed, step, self.n));
+        increment.unwrap_or_else(|| normals(seed, purpose, step, self.n))
+    }
 }
 
 struct Order {
-    seeds: Vec<u64>,
+    draw: Drawing,
     step: u32,
-    n: usize,
     sender: Sender<Vec<f32>>,
 }
 
@@ -141,7 +174,7 @@ static DRAWER: LazyLock<Sender<Order>> = LazyLock::new(|| {
     let work = move || {
         for order in orders {
             // A run that ended meanwhile has dropped its receiver.
-            let _ = order.sender.send(rows(&order.seeds, Purpose::Step, order.step, order.n));
+            let _ = order.sender.send(order.draw.rows(Purpose::Step, order.step));
         }
     };
     drop(thread.spawn(work));
