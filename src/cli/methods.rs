@@ -53,9 +53,9 @@ fn solver_cells(sampler: &Sampler) -> String {
 }
 
 fn options<T: ?Sized + 'static>(entry: &Entry<T>) -> String {
-    let full = entry.canonical(&Map::new()).expect("default options are valid");
-    let fields = full.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
-    let written: Vec<String> = fields.map(|(name, value)| option(name, value)).collect();
+    let schema = entry.schema();
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    let written: Vec<String> = fields.map(|(name, field)| option(name, &field["default"])).collect();
     written.join(", ")
 }
 

@@ -64,6 +64,7 @@ impl Check<'_> {
     fn generation(&mut self, request: GenerateRequest, latents: Option<Value>) -> Generation {
         let (width, height) = self.size(request.width, request.height);
         let sampler = self.sampler(request.sampler.as_ref());
+        let schedule = self.schedule(request.schedule.as_ref(), &sampler);
         let seed = request.seed.unwrap_or_else(draw_seed);
         self.faults.extend(limits::seeds(seed, request.count));
         self.faults.extend(limits::metadata(&request.metadata));
@@ -83,8 +84,8 @@ impl Check<'_> {
             height,
             clip_skip: request.clip_skip,
             prompt_syntax: "plain".into(),
-            steps: Some(request.steps.unwrap_or(self.card.defaults.steps)),
-            schedule: self.schedule(request.schedule.as_ref(), &sampler),
+            steps: self.steps(request.steps, &schedule),
+            schedule,
             sampler,
             guidance: self.guidance(request.guidance.as_ref()),
             latents,
@@ -171,6 +172,17 @@ impl Check<'_> {
             find(sampler, SAMPLERS, |sampler: &Sampler| &sampler.entry).map_or(&SAMPLERS[0], |(sampler, _)| sampler);
         let chosen = schedule::canonical(given.unwrap_or(&default), &sampler.ends);
         self.keep("/schedule", chosen)
+    }
+
+    /// The asked steps, else the model's; none beside a schedule that brings its own levels.
+    fn steps(&mut self, given: Option<u32>, schedule: &Value) -> Option<u32> {
+        let Some(own) = schedule::own_steps(schedule) else {
+            return Some(given.unwrap_or(self.card.defaults.steps));
+        };
+        if given.is_some_and(|given| given != own) {
+            self.fault("/steps", format!("must be left out or {own}, the number of steps that the schedule brings"));
+        }
+        None
     }
 
     fn guidance(&mut self, given: Option<&Value>) -> Value {

@@ -39,15 +39,18 @@ impl Plan {
     /// The plan of a request whose registries' values are canonical.
     ///
     /// # Errors
-    /// A sampler, schedule or guidance that this version does not know or read.
+    /// A sampler, schedule or guidance that this version does not know or read, or a schedule that has no such number of
+    /// steps on this model.
     pub fn new(card: Arc<Card>, request: Generation, pictures: Vec<u32>) -> Result<Self, Fault> {
         let solver = read(&request.sampler, SAMPLERS, |kind: &Sampler| &kind.entry, "/sampler")?;
         let guidance = read(&request.guidance, GUIDANCES, |kind: &guidance::Kind| &kind.entry, "/guidance")?;
         let schedule = read(&request.schedule, SCHEDULES, |kind: &schedule::Kind| &kind.entry, "/schedule")?;
         let (sampler, _) = find(&request.sampler, SAMPLERS, |kind: &Sampler| &kind.entry)?;
         let ends = schedule.ends().or(&sampler.ends);
-        let ground = Ground { process: &*card.process, offset: card.steps_offset };
-        let grid = schedule.grid(&ground, request.steps.unwrap_or(card.defaults.steps) as usize, &ends);
+        let latent = card.latent_for(request.width, request.height);
+        let ground = Ground { process: &*card.process, offset: card.steps_offset, latent };
+        let steps = schedule.steps().or(request.steps).unwrap_or(card.defaults.steps);
+        let grid = schedule.grid(&ground, steps as usize, &ends)?;
         let tokens = card
             .text
             .as_ref()

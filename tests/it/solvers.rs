@@ -71,14 +71,14 @@ fn every_solver_has_its_declared_orders_under_every_process_and_prediction() {
 #[test]
 fn declared_evaluations_are_those_made() {
     let process = Named::ScaledLinear.process();
-    let ground = Ground { process: &*process, offset: 0 };
+    let ground = Ground { process: &*process, offset: 0, latent: [4, 16, 16] };
     for sampler in SAMPLERS {
         for steps in [1, 2, 5, 20] {
             for end in [End::Zero, End::First] {
                 let exact = model(process.clone(), Prediction::Epsilon);
                 let schedule = SCHEDULES[3].entry.read(Map::new()).unwrap();
                 let ends = Ends { start: Start::Sigma, time: Time::Real, end };
-                let grid = schedule.grid(&ground, steps, &ends);
+                let grid = schedule.grid(&ground, steps, &ends).unwrap();
                 let solver = solver(&json!(sampler.entry.name));
                 let declared = solver.evaluations(&grid) as u64;
                 let x = Tensor::ones([2, 1, 1, 2], (Kind::Double, Device::Cpu));
@@ -133,9 +133,10 @@ fn moments(value: &serde_json::Value, steps: usize) -> (f64, f64) {
     let n = 40_000;
     let process = Named::ScaledLinear.process();
     let exact = normal(process.clone(), 0.3, 0.5);
-    let ground = Ground { process: &*process, offset: 0 };
+    let ground = Ground { process: &*process, offset: 0, latent: [4, 16, 16] };
     let schedule = SCHEDULES.iter().find(|kind| kind.entry.name == "leading").unwrap().entry.read(Map::new()).unwrap();
-    let grid = schedule.grid(&ground, steps, &Ends { start: Start::Unit, time: Time::Integer, end: End::Zero });
+    let grid =
+        schedule.grid(&ground, steps, &Ends { start: Start::Unit, time: Time::Integer, end: End::Zero }).unwrap();
     let seeds: Vec<u64> = (0..n).collect();
     let noise = darkroom::noise::Noise::new(seeds.clone(), &[1, 1, 1], Kind::Double, Device::Cpu);
     let end = sample(&exact, solver(value), &grid, &noise.start(), &seeds);
