@@ -58,6 +58,7 @@ bench: build venv ## measure against a bare loop and a Python server, on this ma
 goldens: venv ## the golden numbers of tests/data, anew
 	.venv/bin/python tests/data/make_goldens.py
 	.venv/bin/python tests/data/make_picture_goldens.py
+	.venv/bin/python tests/data/make_schedule_goldens.py
 
 venv: .venv/complete
 

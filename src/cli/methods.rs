@@ -6,9 +6,10 @@ use crate::{
     registry::Entry,
     sampler::{SAMPLERS, Sampler},
     schedule::SCHEDULES,
+    wrapper::{WRAPPERS, carried},
 };
 
-/// Print every sampler, schedule and guidance with its options and source, as in docs/methods.md.
+/// Print every sampler, wrapper, schedule and guidance with its options and source, as in docs/methods.md.
 #[derive(Debug, Args)]
 pub struct Arguments {}
 
@@ -16,10 +17,12 @@ impl Arguments {
     /// Prints a table for each registry, in Markdown.
     pub fn run(self) -> anyhow::Result<()> {
         let samplers = SAMPLERS.iter().map(|sampler| row(&sampler.entry, &solver_cells(sampler)));
+        let wrappers = WRAPPERS.iter().map(|wrapper| row(&wrapper.entry, ""));
         let schedules = SCHEDULES.iter().map(|schedule| row(&schedule.entry, ""));
         let guidances = GUIDANCES.iter().map(|guidance| row(&guidance.entry, ""));
         let tables = [
-            table("Samplers", &["order", "evaluations", "noise"], &samplers.collect::<Vec<_>>()),
+            table("Samplers", &["order", "evaluations", "noise", "carries"], &samplers.collect::<Vec<_>>()),
+            table("Wrappers", &[], &wrappers.collect::<Vec<_>>()),
             table("Schedules", &[], &schedules.collect::<Vec<_>>()),
             table("Guidances", &[], &guidances.collect::<Vec<_>>()),
         ];
@@ -39,7 +42,8 @@ const HEAD: &str = "\
 Made by `make methods` from the registries. *Order*: how fast the error falls with the steps, as published / with the start
 and the end that requests have; both are tested on a model whose exact answer is known. *Evaluations*: of the network for one
 picture, by the steps N. *Noise*: whether fresh noise is drawn after the start, with the default options. Options are shown
-with their defaults; `GET /v1/samplers`, `/v1/schedules` and `/v1/guidances` have the JSON Schema of each.
+with their defaults; `GET /v1/samplers`, `/v1/wrappers`, `/v1/schedules` and `/v1/guidances` have the JSON Schema of each.
+*Carries*: the wrappers that may go around a sampler with its default options, in the list `wrap` of its object.
 ";
 
 fn row<T: ?Sized + 'static>(entry: &Entry<T>, cells: &str) -> String {
@@ -49,13 +53,15 @@ fn row<T: ?Sized + 'static>(entry: &Entry<T>, cells: &str) -> String {
 fn solver_cells(sampler: &Sampler) -> String {
     let order = sampler.order.map_or("-".into(), |order| format!("{} / {}", order.formal, order.in_practice));
     let solver = sampler.entry.read(Map::new()).expect("default options are valid");
-    format!(" {order} | {} | {} |", sampler.evaluations, if solver.stochastic() { "yes" } else { "no" })
+    let (noise, all) = (if solver.stochastic() { "yes" } else { "no" }, solver.carries().len() == 3);
+    let carries = if all { "all".into() } else { carried(solver.carries()).join(", ") };
+    format!(" {order} | {} | {noise} | {carries} |", sampler.evaluations)
 }
 
 fn options<T: ?Sized + 'static>(entry: &Entry<T>) -> String {
-    let full = entry.canonical(&Map::new()).expect("default options are valid");
-    let fields = full.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
-    let written: Vec<String> = fields.map(|(name, value)| option(name, value)).collect();
+    let schema = entry.schema();
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    let written: Vec<String> = fields.map(|(name, field)| option(name, &field["default"])).collect();
     written.join(", ")
 }
 

@@ -24,8 +24,9 @@ use crate::{
     },
     model::Card,
     registry::Entry,
-    sampler::{SAMPLERS, Sampler},
+    sampler::{Place, SAMPLERS, Sampler},
     schedule::SCHEDULES,
+    wrapper::{self, WRAPPERS},
 };
 
 /// A model, in a superset of OpenAI's shape.
@@ -118,6 +119,14 @@ pub struct Choice {
     /// Of samplers: whether noise is drawn after the start, with the default options.
     #[serde(skip_serializing_if = "Option::is_none")]
     stochastic: Option<bool>,
+    /// Of samplers: the names from `/v1/wrappers` that may go around it, with the default options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    carries: Option<Vec<&'static str>>,
+    /// Of wrappers: where it takes hold, `start`, `network` or `step`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    place: Option<&'static str>,
     /// JSON Schema of the options.
     #[schema(value_type = Object)]
     options: Value,
@@ -161,6 +170,18 @@ pub async fn model(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resul
 #[utoipa::path(get, path = "/v1/samplers", tag = "registries", responses((status = 200, body = ChoiceList)))]
 pub async fn samplers(headers: HeaderMap) -> Response {
     list(&headers, SAMPLERS.iter().map(sampler).collect())
+}
+
+/// List wrappers
+#[utoipa::path(get, path = "/v1/wrappers", tag = "registries", responses((status = 200, body = ChoiceList)))]
+pub async fn wrappers(headers: HeaderMap) -> Response {
+    let place = |place| match place {
+        Place::Start => "start",
+        Place::Network => "network",
+        Place::Step => "step",
+    };
+    let wrapper = |kind: &wrapper::Kind| Choice { place: Some(place(kind.place)), ..choice(&kind.entry) };
+    list(&headers, WRAPPERS.iter().map(wrapper).collect())
 }
 
 /// List schedules
@@ -222,6 +243,8 @@ fn choice<T: ?Sized + 'static>(entry: &Entry<T>) -> Choice {
         order: None,
         evaluations: None,
         stochastic: None,
+        carries: None,
+        place: None,
         options: entry.schema(),
     }
 }
@@ -235,6 +258,7 @@ fn sampler(sampler: &Sampler) -> Choice {
         }),
         evaluations: Some(sampler.evaluations),
         stochastic: Some(solver.stochastic()),
+        carries: Some(wrapper::carried(solver.carries())),
         ..choice(&sampler.entry)
     }
 }

@@ -48,6 +48,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(catalog::models))
         .routes(routes!(catalog::model))
         .routes(routes!(catalog::samplers))
+        .routes(routes!(catalog::wrappers))
         .routes(routes!(catalog::schedules))
         .routes(routes!(catalog::guidances))
         .routes(routes!(problems::show))

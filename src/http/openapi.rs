@@ -12,6 +12,7 @@ use utoipa::{
 
 use crate::{
     guidance::GUIDANCES, http::error::Document, job::Job, registry::Entry, sampler::SAMPLERS, schedule::SCHEDULES,
+    wrapper::WRAPPERS,
 };
 
 /// The frame that the routes are collected into.
@@ -62,6 +63,10 @@ fn fill_choices(components: &mut Components) {
         ("schedule", choice("Schedule", components, SCHEDULES.iter().map(|item| &item.entry), None)),
         ("guidance", choice("Guidance", components, GUIDANCES.iter().map(|item| &item.entry), Some(number))),
     ];
+    let wrapper = choice("Wrapper", components, WRAPPERS.iter().map(|item| &item.entry), None);
+    for sampler in SAMPLERS {
+        wrapped(components, &format!("Sampler_{}", sampler.entry.name), &wrapper);
+    }
     let Some(RefOr::T(Schema::Object(request))) = components.schemas.get_mut("GenerateRequest") else { return };
     for (field, filled) in choices {
         let mut schema = filled;
@@ -69,6 +74,14 @@ fn fill_choices(components: &mut Components) {
         schema["description"] = old.map_or(Value::Null, |old| old["description"].clone());
         request.properties.insert(field.into(), read(schema));
     }
+}
+
+/// Adds what may go around a sampler to its schema.
+fn wrapped(components: &mut Components, name: &str, wrapper: &Value) {
+    let Some(RefOr::T(Schema::Object(sampler))) = components.schemas.get_mut(name) else { return };
+    let about = "What goes around it, outermost first; `carries` in `/v1/samplers` says what may.";
+    let list = json!({ "type": "array", "maxItems": 8, "items": wrapper, "description": about });
+    sampler.properties.insert("wrap".into(), read(list));
 }
 
 /// A name, or an object with a name and its options; each entry's options become a schema of their own.

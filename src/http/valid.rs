@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     config::Limits,
@@ -15,11 +15,10 @@ use crate::{
     job::{Generation, Warning},
     limits::{self, Cost, LAST_SEED},
     model::Card,
-    registry::find,
-    sampler::{SAMPLERS, Sampler},
+    sampler::SAMPLERS,
     schedule,
     task::{Cards, Plan},
-    wrapper,
+    wrapper::{self, Stack},
 };
 
 /// A generation that may be stored.
@@ -66,6 +65,7 @@ impl Check<'_> {
     fn generation(&mut self, request: GenerateRequest, latents: Option<Value>) -> Generation {
         let (width, height) = self.size(request.width, request.height);
         let sampler = self.sampler(request.sampler.as_ref());
+        let schedule = self.schedule(request.schedule.as_ref(), &sampler);
         let seed = request.seed.unwrap_or_else(draw_seed);
         self.faults.extend(limits::seeds(seed, request.count));
         self.faults.extend(limits::metadata(&request.metadata));
@@ -85,8 +85,8 @@ impl Check<'_> {
             height,
             clip_skip: request.clip_skip,
             prompt_syntax: "plain".into(),
-            steps: Some(request.steps.unwrap_or(self.card.defaults.steps)),
-            schedule: self.schedule(request.schedule.as_ref(), &sampler),
+            steps: self.steps(request.steps, &schedule, &sampler),
+            schedule,
             sampler,
             guidance: self.guidance(request.guidance.as_ref()),
             latents,
@@ -167,11 +167,33 @@ impl Check<'_> {
 
     fn schedule(&mut self, given: Option<&Value>, sampler: &Value) -> Value {
         // A sampler that is at fault has no habit; the schedule is then only checked.
-        let sampler =
-            find(sampler, SAMPLERS, |sampler: &Sampler| &sampler.entry).map_or(&SAMPLERS[0], |(sampler, _)| sampler);
-        let default = Value::from(sampler.schedule.unwrap_or(&self.card.defaults.schedule));
-        let chosen = schedule::canonical(given.unwrap_or(&default), &sampler.ends);
+        let stack = Stack::read(sampler).ok();
+        let line = stack.as_ref().map_or(&SAMPLERS[0], |stack| stack.sampler);
+        let default = Value::from(line.schedule.unwrap_or(&self.card.defaults.schedule));
+        let times = stack.and_then(|stack| stack.solver.times());
+        let own = times.map(|times| json!({ "name": "custom", "timesteps": times }));
+        let chosen = given.or(own.as_ref()).unwrap_or(&default);
+        let chosen = schedule::canonical(chosen, &line.ends);
+        if own.is_some_and(|own| chosen.as_ref().is_ok_and(|chosen| chosen["timesteps"] != own["timesteps"])) {
+            self.fault("/schedule", "must be left out: the steps of the sampler bring their own times");
+        }
         self.keep("/schedule", chosen)
+    }
+
+    /// The asked steps, else the model's; none beside a schedule or a sampler that brings its own.
+    fn steps(&mut self, given: Option<u32>, schedule: &Value, sampler: &Value) -> Option<u32> {
+        let planned = Stack::read(sampler).ok().and_then(|stack| stack.solver.steps());
+        let planned = planned.map(|steps| u32::try_from(steps).expect("a plan is short"));
+        let Some(own) = schedule::own_steps(schedule).or(planned) else {
+            return Some(given.unwrap_or(self.card.defaults.steps));
+        };
+        if planned.is_some_and(|planned| planned != own) {
+            self.fault("/schedule", format!("has {own} steps, and the sampler's plan another number"));
+        }
+        if given.is_some_and(|given| given != own) {
+            self.fault("/steps", format!("must be left out or {own}, the number of steps that are given one by one"));
+        }
+        None
     }
 
     fn guidance(&mut self, given: Option<&Value>) -> Value {

@@ -9,8 +9,11 @@ use serde_json::Value;
 use crate::job::Generation;
 
 /// Our names of samplers and schedules, and what the AUTOMATIC1111 family calls the same; others keep ours.
-const THEIR_NAMES: [(&str, &str); 22] = [
+const THEIR_NAMES: [(&str, &str); 30] = [
+    ("align_your_steps", "Align Your Steps"),
+    ("beta", "Beta"),
     ("ddim", "DDIM"),
+    ("ddim_uniform", "DDIM"),
     ("ddpm", "DDPM"),
     ("dpm2", "DPM2"),
     ("dpm2_a", "DPM2 a"),
@@ -26,11 +29,16 @@ const THEIR_NAMES: [(&str, &str); 22] = [
     ("exponential", "Exponential"),
     ("heun", "Heun"),
     ("karras", "Karras"),
+    ("kl_optimal", "KL Optimal"),
     ("lcm", "LCM"),
+    ("linspace", "Uniform"),
     ("lms", "LMS"),
+    ("normal", "Normal"),
     ("plms", "PLMS"),
     ("polyexponential", "Polyexponential"),
     ("restart", "Restart"),
+    ("sgm_uniform", "SGM Uniform"),
+    ("simple", "Simple"),
     ("unipc", "UniPC"),
 ];
 
@@ -101,7 +109,7 @@ fn parameters(one: &Generation, model_sha256: &str) -> String {
 
 fn settings(one: &Generation, model_sha256: &str) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
-    if let Some(steps) = one.steps {
+    if let Some(steps) = one.steps.map(|steps| steps as usize).or_else(|| own_steps(&one.schedule)) {
         settings.push(("Steps", steps.to_string()));
     }
     settings.push(("Sampler", their_name(&one.sampler)));
@@ -118,6 +126,13 @@ fn settings(one: &Generation, model_sha256: &str) -> Vec<(&'static str, String)>
     }
     settings.push(("Version", concat!("darkroom ", env!("CARGO_PKG_VERSION")).to_owned()));
     settings
+}
+
+/// Steps of a schedule that lists its levels; `sigma` 0 is no step.
+fn own_steps(schedule: &Value) -> Option<usize> {
+    let list = |name: &str| schedule.get(name)?.as_array();
+    let noisy = |sigmas: &Vec<Value>| sigmas.iter().filter(|sigma| sigma.as_f64() != Some(0.0)).count();
+    list("timesteps").map(Vec::len).or_else(|| list("sigmas").map(noisy))
 }
 
 fn their_name(chosen: &Value) -> String {

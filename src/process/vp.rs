@@ -53,7 +53,8 @@ fn linspace(from: f64, to: f64, n: usize) -> Vec<f64> {
 
 /// The variance-preserving process: `alpha^2 + sigma^2 = 1`, times 0..N-1 as in training.
 ///
-/// Between two training times `lambda` is linear in `t`, so a level and its time determine each other.
+/// Between two training times `lambda` is linear in `t` (towards minus infinity: a logarithm), so a level and its time
+/// determine each other.
 #[derive(Clone, Debug)]
 pub struct Vp {
     /// Falling; the last one may be minus infinity (zero-terminal signal-to-noise ratio).
@@ -81,6 +82,12 @@ impl Vp {
     fn last(&self) -> usize {
         self.lambdas.len() - 1
     }
+
+    /// `lambda` between two training times; towards an infinite one it falls as a logarithm, and so reaches it.
+    fn between(&self, low: usize, share: f64) -> f64 {
+        let (from, to) = (self.lambdas[low], self.lambdas[low + 1]);
+        if to.is_finite() { from * (1.0 - share) + to * share } else { from + (-share).ln_1p() }
+    }
 }
 
 fn cumulative(betas: &[f64]) -> Vec<f64> {
@@ -106,11 +113,7 @@ impl Process for Vp {
         let low = t.floor() as usize;
         let share = t - low as f64;
         // No blend at a training time: an infinite neighbour must not touch it.
-        let lambda = if share == 0.0 {
-            self.lambdas[low]
-        } else {
-            self.lambdas[low] * (1.0 - share) + self.lambdas[low + 1] * share
-        };
+        let lambda = if share == 0.0 { self.lambdas[low] } else { self.between(low, share) };
         level(t, lambda)
     }
 
@@ -123,7 +126,7 @@ impl Process for Vp {
             return level(self.last() as f64, lambda);
         }
         let (high, low) = (self.lambdas[above - 1], self.lambdas[above]);
-        let share = if low.is_finite() { (high - lambda) / (high - low) } else { 0.0 };
+        let share = if low.is_finite() { (high - lambda) / (high - low) } else { -(lambda - high).exp_m1() };
         level((above - 1) as f64 + share, lambda)
     }
 

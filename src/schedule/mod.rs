@@ -9,164 +9,84 @@ use utoipa::{
 
 use crate::{
     error::{Fault, Result},
-    process::{Grid, Level, Process},
+    process::Grid,
     registry::{Entry, Options, find, read_options},
 };
 
+mod beta;
+mod curves;
+mod custom;
+mod distilled;
+mod ends;
+mod ground;
+mod levels;
 mod ratios;
+mod shift;
+mod tables;
 mod times;
+mod training;
 
-use ratios::{Exponential, Karras, UniformLambda};
-use times::{Leading, Linspace, Trailing};
+pub use ends::{End, Ends, OpenEnds, Start, Time};
+pub use ground::{Ground, Points, Wanted};
 
-/// What the state at the first level is, for standard normal z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// `sqrt(alpha^2 + sigma^2) z`: as if data of unit variance were in it.
-    Unit,
-    /// `sigma z`: noise alone.
-    Sigma,
-}
+use beta::Beta;
+use curves::{KlOptimal, LinearQuadratic};
+use custom::Custom;
+use distilled::Distilled;
+use ratios::{Exponential, Karras, Polyexponential, UniformLambda};
+use shift::FlowShift;
+use tables::AlignYourSteps;
+use times::{Leading, Linspace, Quadratic, Trailing};
+use training::{DdimUniform, Normal, SgmUniform, Simple};
 
-impl Start {
-    /// What z is multiplied by at a level.
-    pub fn scale(self, level: &Level) -> f64 {
-        match self {
-            Self::Unit => level.alpha.hypot(level.sigma),
-            Self::Sigma => level.sigma,
-        }
-    }
-}
-
-/// Which times the network is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Time {
-    /// Rounded to training times, where the process has integer ones.
-    Integer,
-    /// As they come.
-    Real,
-}
-
-/// Where a path ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// At `sigma = 0`.
-    Zero,
-    /// At the least noisy training level.
-    First,
-}
-
-/// The ends of a path, all explicit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ends {
-    /// The state at the first level.
-    pub start: Start,
-    /// Which times the network is told.
-    pub time: Time,
-    /// Where the path ends.
-    pub end: End,
-}
-
-/// Ends of which some are left to the sampler.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct OpenEnds {
-    /// The state at the first level: `unit` (unit variance) or `sigma` (noise alone); null: the sampler's habit.
-    #[schema(inline)]
-    pub start: Option<Start>,
-    /// Times the network is told: `integer` or `real`; null: the sampler's habit.
-    #[schema(inline)]
-    pub time: Option<Time>,
-    /// Where the path ends: `zero`, or `first`, the least noisy training level; null: the sampler's habit.
-    #[schema(inline)]
+/// What a spacing brings that others are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Steps.
+    pub steps: u32,
+    /// The end, where the levels fix it.
     pub end: Option<End>,
-}
-
-impl OpenEnds {
-    /// With the gaps filled from the sampler's.
-    pub fn or(&self, habit: &Ends) -> Ends {
-        Ends {
-            start: self.start.unwrap_or(habit.start),
-            time: self.time.unwrap_or(habit.time),
-            end: self.end.unwrap_or(habit.end),
-        }
-    }
-}
-
-/// The points of a path, noisy to clean, in the unit in which a spacing thinks.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Points {
-    /// Network times.
-    Times(Vec<f64>),
-    /// `sigma / alpha`.
-    Ratios(Vec<f64>),
-}
-
-/// What a spacing knows of the model.
-#[derive(Clone, Copy, Debug)]
-pub struct Ground<'a> {
-    /// The process.
-    pub process: &'a dyn Process,
-    /// The `offset` of the model's scheduler configuration.
-    pub offset: u32,
-}
-
-impl Ground<'_> {
-    /// The time of a training label 0..N-1; processes with real times spread N labels over their range.
-    pub fn time(&self, label: f64) -> f64 {
-        let (low, high) = self.process.range();
-        low + (high - low) * label / (self.labels() - 1) as f64
-    }
-
-    /// Number of training labels.
-    pub fn labels(&self) -> usize {
-        self.process.train_steps()
-    }
-
-    /// Least and greatest finite `sigma / alpha` of the training times.
-    pub fn ratios(&self) -> (f64, f64) {
-        let (low, high) = self.process.range();
-        let top = self.process.at(high).ratio();
-        let top = if top.is_finite() { top } else { self.process.at(self.time((self.labels() - 2) as f64)).ratio() };
-        (self.process.at(low).ratio(), top)
-    }
-}
-
-/// What a spacing is asked for: `steps` noisy points, or one more of which the last is the least noisy level itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// The model's side.
-    pub ground: &'a Ground<'a>,
-    /// Steps of the run.
-    pub steps: usize,
-    /// Whether the path ends at the least noisy level, which is then the last point.
-    pub to_first: bool,
-    /// Whether times will be rounded.
-    pub whole: bool,
-}
-
-impl Wanted<'_> {
-    /// Index of the last point.
-    pub fn last(&self) -> usize {
-        if self.to_first { self.steps } else { self.steps - 1 }
-    }
 }
 
 /// A spacing.
 pub trait Spacing: Send + Sync {
-    /// The points, noisy to clean.
+    /// The points, noisy to clean. They need not fall strictly.
     fn points(&self, wanted: &Wanted) -> Points;
+
+    /// What the schema cannot say of the options; pointers are theirs.
+    ///
+    /// # Errors
+    /// The first option at fault.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// What model, picture and steps must allow; pointers are the request's.
+    ///
+    /// # Errors
+    /// The first field at fault.
+    fn fits(&self, wanted: &Wanted) -> Result<(), Fault> {
+        let _ = wanted;
+        Ok(())
+    }
+
+    /// What it fixes, where it is a list of levels.
+    fn own(&self) -> Option<Own> {
+        None
+    }
 }
 
 /// A spacing together with its ends.
 pub trait Schedule: Send + Sync {
     /// The ends as given.
     fn ends(&self) -> OpenEnds;
-    /// The levels of a run of `steps` steps.
-    fn grid(&self, ground: &Ground, steps: usize, ends: &Ends) -> Grid;
+    /// The number of steps, where the schedule brings its own levels.
+    fn steps(&self) -> Option<u32>;
+    /// The levels of a run of `steps` steps, noise falling at every one of them.
+    ///
+    /// # Errors
+    /// Options that do not fit the model, the picture or the steps; pointers are the request's.
+    fn grid(&self, ground: &Ground, steps: usize, ends: &Ends) -> Result<Grid, Fault>;
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -178,30 +98,36 @@ struct With<S> {
     spacing: S,
 }
 
-impl<S: Spacing> Schedule for With<S> {
-    fn ends(&self) -> OpenEnds {
-        self.ends
-    }
-
-    fn grid(&self, ground: &Ground, steps: usize, ends: &Ends) -> Grid {
-        let whole = ends.time == Time::Integer && ground.process.integer_times();
-        let points = self.spacing.points(&Wanted { ground, steps, to_first: ends.end == End::First, whole });
-        let mut levels = levels(ground.process, points, whole);
-        if ends.end == End::Zero {
-            levels.push(ground.process.clean());
+impl<S: Spacing> With<S> {
+    fn check(&self) -> Result<(), Fault> {
+        self.spacing.check()?;
+        let own = self.spacing.own().and_then(|own| own.end);
+        match (own, self.ends.end) {
+            (Some(End::Zero), Some(End::First)) => Err(Fault::new("/end", "must be `zero`: the levels end there")),
+            _ => Ok(()),
         }
-        Grid::new(levels)
     }
 }
 
-fn levels(process: &dyn Process, points: Points, whole: bool) -> Vec<Level> {
-    let round = |t: f64| if whole { t.round_ties_even() } else { t };
-    match points {
-        Points::Times(times) => times.into_iter().map(|t| process.at(round(t))).collect(),
-        Points::Ratios(ratios) => {
-            let exact = ratios.into_iter().map(|ratio| process.at_ratio(ratio));
-            exact.map(|level| Level { t: round(level.t), ..level }).collect()
+impl<S: Spacing> Schedule for With<S> {
+    fn ends(&self) -> OpenEnds {
+        let own = self.spacing.own().and_then(|own| own.end);
+        OpenEnds { end: own.or(self.ends.end), ..self.ends }
+    }
+
+    fn steps(&self) -> Option<u32> {
+        self.spacing.own().map(|own| own.steps)
+    }
+
+    fn grid(&self, ground: &Ground, steps: usize, ends: &Ends) -> Result<Grid, Fault> {
+        let whole = ends.time == Time::Integer && ground.process.integer_times();
+        let wanted = Wanted { ground, steps, to_first: ends.end == End::First, whole };
+        self.spacing.fits(&wanted)?;
+        let mut levels = levels::levels(&wanted, self.spacing.points(&wanted))?;
+        if ends.end == End::Zero {
+            levels.push(ground.process.clean());
         }
+        Ok(Grid::new(levels))
     }
 }
 
@@ -231,7 +157,20 @@ pub const SCHEDULES: &[Kind] = &[
     Kind::of::<Linspace>("linspace", "Linspace", "Lin et al. 2024, arXiv 2305.08891, table 2"),
     Kind::of::<Karras>("karras", "Karras", "Karras et al. 2022, arXiv 2206.00364, eq. 5"),
     Kind::of::<Exponential>("exponential", "Exponential", "Song et al. 2021, arXiv 2011.13456; k-diffusion"),
+    Kind::of::<Polyexponential>("polyexponential", "Polyexponential", "Crowson 2022, k-diffusion"),
     Kind::of::<UniformLambda>("uniform_lambda", "Uniform lambda", "Lu et al. 2022, arXiv 2206.00927, section 3.4"),
+    Kind::of::<Quadratic>("quadratic", "Quadratic", "Song et al. 2021, arXiv 2010.02502, appendix D.2"),
+    Kind::of::<Beta>("beta", "Beta", "Lee et al. 2024, arXiv 2407.12173"),
+    Kind::of::<SgmUniform>("sgm_uniform", "SGM uniform", "Stability AI 2023, generative-models; ComfyUI"),
+    Kind::of::<Simple>("simple", "Simple", "ComfyUI 2023"),
+    Kind::of::<Normal>("normal", "Normal", "Crowson 2022, k-diffusion; ComfyUI"),
+    Kind::of::<DdimUniform>("ddim_uniform", "DDIM uniform", "Song et al. 2021, arXiv 2010.02502; ComfyUI"),
+    Kind::of::<KlOptimal>("kl_optimal", "KL optimal", "Sabour et al. 2024, arXiv 2404.14507, section 3"),
+    Kind::of::<AlignYourSteps>("align_your_steps", "Align Your Steps", "Sabour et al. 2024, arXiv 2404.14507"),
+    Kind::of::<LinearQuadratic>("linear_quadratic", "Linear-quadratic", "Genmo 2024, Mochi 1; ComfyUI"),
+    Kind::of::<FlowShift>("flow_shift", "Flow shift", "Esser et al. 2024, arXiv 2403.03206, eq. 23"),
+    Kind::of::<Distilled>("distilled", "Distilled", "Luo et al. 2023, arXiv 2310.04378; TCD, arXiv 2402.19159"),
+    Kind::of::<Custom>("custom", "Custom", "von Platen et al. 2022, diffusers"),
 ];
 
 impl Kind {
@@ -241,7 +180,9 @@ impl Kind {
 }
 
 fn read<S: Spacing + Options>(options: Value) -> Result<Box<dyn Schedule>, Fault> {
-    Ok(Box::new(read_options::<With<S>>(options)?))
+    let schedule = read_options::<With<S>>(options)?;
+    schedule.check()?;
+    Ok(Box::new(schedule))
 }
 
 /// `"name"` or `{"name": .., options}` with every option filled in, the ends from the sampler's habit.
@@ -255,6 +196,12 @@ pub fn canonical(value: &Value, habit: &Ends) -> Result<Value, Fault> {
     let ends = serde_json::to_value(ends).expect("ends are JSON");
     merge(&mut full, ends.as_object().cloned().unwrap_or_default());
     Ok(full)
+}
+
+/// The number of steps that a canonical schedule brings, where it brings its own levels.
+pub fn own_steps(schedule: &Value) -> Option<u32> {
+    let (kind, options) = find(schedule, SCHEDULES, |kind: &Kind| &kind.entry).ok()?;
+    kind.entry.read(options).ok()?.steps()
 }
 
 fn merge(value: &mut Value, fields: Map<String, Value>) {

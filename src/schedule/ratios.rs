@@ -51,6 +51,35 @@ impl Spacing for Exponential {
     }
 }
 
+/// A power of the way along `log sigma`; 1 is `exponential` (k-diffusion).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Polyexponential {
+    /// The power: above 1 dense where there is little noise, below 1 where there is much.
+    #[schema(minimum = 0.1, maximum = 10)]
+    pub rho: f64,
+    /// Least `sigma / alpha`; null: the model's.
+    #[schema(minimum = 1e-6, maximum = 1e6)]
+    pub sigma_min: Option<f64>,
+    /// Greatest `sigma / alpha`; null: the model's.
+    #[schema(minimum = 1e-6, maximum = 1e6)]
+    pub sigma_max: Option<f64>,
+}
+
+impl Default for Polyexponential {
+    fn default() -> Self {
+        Self { rho: 1.0, sigma_min: None, sigma_max: None }
+    }
+}
+
+impl Spacing for Polyexponential {
+    fn points(&self, wanted: &Wanted) -> Points {
+        let (low, high) = ordered(wanted.ground, self.sigma_min, self.sigma_max);
+        let above = |way: f64| (1.0 - way).powf(self.rho) * (high / low).ln();
+        Points::Ratios(wanted.ramp().map(|way| low * above(way).exp()).collect())
+    }
+}
+
 /// Half the log signal-to-noise ratio, `lambda = ln(alpha / sigma)`, in equal strides: the path of [`Exponential`] in
 /// the unit in which DPM-Solver states it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -73,13 +102,12 @@ impl Spacing for UniformLambda {
 }
 
 /// Least and greatest ratio, the given ones before the model's, in their order.
-fn ordered(ground: &Ground, low: Option<f64>, high: Option<f64>) -> (f64, f64) {
+pub(super) fn ordered(ground: &Ground, low: Option<f64>, high: Option<f64>) -> (f64, f64) {
     let (least, greatest) = ground.ratios();
     let (low, high) = (low.unwrap_or(least), high.unwrap_or(greatest));
     (low.min(high), low.max(high))
 }
 
-fn spread(from: f64, to: f64, wanted: &Wanted, unit: impl Fn(f64) -> f64) -> Points {
-    let gaps = wanted.last().max(1) as f64;
-    Points::Ratios((0..=wanted.last()).map(|k| unit(from + (to - from) * k as f64 / gaps)).collect())
+pub(super) fn spread(from: f64, to: f64, wanted: &Wanted, unit: impl Fn(f64) -> f64) -> Points {
+    Points::Ratios(wanted.ramp().map(|way| unit(from + (to - from) * way)).collect())
 }

@@ -14,8 +14,7 @@ impl Spacing for Trailing {
         let stride = n / wanted.steps as f64;
         // Rounded before the 1 is taken off, as the definition has it: ties fall differently otherwise.
         let round = |label: f64| if wanted.whole { label.round_ties_even() } else { label };
-        let labels = (0..wanted.steps).map(|k| round(n - k as f64 * stride) - 1.0);
-        times(wanted, labels.chain(wanted.to_first.then_some(0.0)))
+        wanted.times(wanted.indices().map(|k| round(n - k as f64 * stride) - 1.0))
     }
 }
 
@@ -34,12 +33,11 @@ impl Spacing for Leading {
         let stride = (n / steps).max(1);
         let room = (n - 1).saturating_sub((steps - 1) * stride);
         let offset = room.min(self.offset.unwrap_or(wanted.ground.offset) as usize);
-        let labels = (0..steps).rev().map(|k| (k * stride + offset) as f64);
-        times(wanted, labels.chain(wanted.to_first.then_some(0.0)))
+        wanted.times((0..steps).rev().map(|k| (k * stride + offset) as f64))
     }
 }
 
-/// Equal strides from the last training time to the first, both included.
+/// Equal strides from the last training time to the first, both included. With `time: real` the times are uniform.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Linspace {
@@ -51,10 +49,28 @@ impl Spacing for Linspace {
     fn points(&self, wanted: &Wanted) -> Points {
         let top = (wanted.ground.labels() - 1) as f64;
         let gaps = if self.drop_last { wanted.steps } else { wanted.last().max(1) };
-        times(wanted, (0..=wanted.last()).map(|k| top - top * k as f64 / gaps as f64))
+        wanted.times(wanted.indices().map(|k| top - top * k as f64 / gaps as f64))
     }
 }
 
-fn times(wanted: &Wanted, labels: impl Iterator<Item = f64>) -> Points {
-    Points::Times(labels.map(|label| wanted.ground.time(label)).collect())
+/// A root of the training time in equal strides, dense where there is little noise.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Quadratic {
+    /// Which root: the time is this power of the equal strides; 1 is `linspace`.
+    #[schema(minimum = 0.1, maximum = 10)]
+    pub power: f64,
+}
+
+impl Default for Quadratic {
+    fn default() -> Self {
+        Self { power: 2.0 }
+    }
+}
+
+impl Spacing for Quadratic {
+    fn points(&self, wanted: &Wanted) -> Points {
+        let top = (wanted.ground.labels() - 1) as f64;
+        wanted.times(wanted.ramp().map(|way| top * (1.0 - way).powf(self.power)))
+    }
 }

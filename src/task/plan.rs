@@ -68,8 +68,11 @@ impl Plan {
         let guidance = steering(&request)?;
         let schedule = read(&request.schedule, SCHEDULES, |kind: &schedule::Kind| &kind.entry, "/schedule")?;
         let ends = schedule.ends().or(&stack.sampler.ends);
-        let ground = Ground { process: &*card.process, offset: card.steps_offset };
-        let grid = schedule.grid(&ground, request.steps.unwrap_or(card.defaults.steps) as usize, &ends);
+        let latent = card.latent_for(request.width, request.height);
+        let ground = Ground { process: &*card.process, offset: card.steps_offset, latent };
+        let planned = stack.solver.steps().and_then(|steps| u32::try_from(steps).ok());
+        let steps = schedule.steps().or(planned).or(request.steps).unwrap_or(card.defaults.steps);
+        let grid = schedule.grid(&ground, steps as usize, &ends)?;
         let partners = partners(&stack, &card, &request, cards)?;
         let told = Told::new(card.clone(), &request);
         Ok(Self { card, request, pictures, stack, partners, guidance, grid, ends, told, latents: None })

@@ -94,7 +94,8 @@ async fn every_choice_makes_a_picture() {
     for sampler in SAMPLERS {
         app.generate(&json!({"sampler": sampler.entry.name, "steps": 3})).await;
     }
-    for schedule in SCHEDULES {
+    // That one consists of levels, which only the client can give.
+    for schedule in SCHEDULES.iter().filter(|schedule| schedule.entry.name != "custom") {
         app.generate(&json!({"schedule": schedule.entry.name, "steps": 3})).await;
     }
     for guidance in GUIDANCES {

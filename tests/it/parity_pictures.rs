@@ -60,7 +60,7 @@ fn request(wanted: &Value, row: &Row) -> Generation {
 }
 
 fn latents(card: &Arc<Card>, model: &dyn Model, request: Generation) -> Tensor {
-    let plan = Plan::new(card.clone(), request, vec![0]).unwrap();
+    let plan = Plan::new(card.clone(), request, vec![0], &|id| Err(format!("no {id}"))).unwrap();
     let net = Net::default();
     let made = drive(&net, model, generate(plan, net.clone(), Device::Cpu)).unwrap().remove(0).made;
     let Made::Latents(values) = made else { panic!("latents were asked for") };

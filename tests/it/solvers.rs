@@ -1,7 +1,8 @@
 //! Every registered solver on the exact model: order, marginals, evaluation counts, identities.
 
 use darkroom::{
-    denoiser::Prediction,
+    ask::Net,
+    denoiser::{Estimate, Prediction},
     process::{Named, Process},
     sampler::SAMPLERS,
     schedule::{End, Ends, Ground, SCHEDULES, Start, Time},
@@ -9,7 +10,7 @@ use darkroom::{
 use serde_json::{Map, json};
 use tch::{Device, Kind, Tensor};
 
-use crate::support::exact::{apart, model, normal, path, sample, solver, uniform_lambda};
+use crate::support::exact::{apart, finish, model, normal, path, run, sample, solver, uniform_lambda};
 
 const FROM: f64 = -2.5;
 const TO: f64 = 2.5;
@@ -29,62 +30,97 @@ fn full_order(name: &str) -> Box<dyn darkroom::sampler::AnySolver> {
     solver(&options)
 }
 
-/// The observed order from 80 to 160 steps, uniform in lambda.
+/// The observed order from 84 to 168 steps, uniform in lambda; `warm` hands over exact estimates from before the start.
 fn order(
-    process: &dyn Process,
+    exact: &Exact,
     model: &darkroom::model::gaussian::Gaussian,
-    truth: &Tensor,
     solver: &dyn Fn() -> Box<dyn darkroom::sampler::AnySolver>,
+    warm: bool,
 ) -> f64 {
-    let x = starts(process);
     let error = |steps: usize| {
-        let grid = uniform_lambda(process, FROM, TO, steps);
-        apart(&sample(model, solver(), &grid, &x, &[1, 2, 3]), truth)
+        let grid = uniform_lambda(&*exact.process, FROM, TO, steps);
+        let mut run = run(model, &Net::default(), &grid, &exact.x, &[1, 2, 3]);
+        if warm {
+            let h = (TO - FROM) / steps as f64;
+            run.warm = (1..=5).map(|k| exact.estimate(FROM - h * f64::from(k))).collect();
+        }
+        apart(&finish(model, solver(), run), &exact.end)
     };
-    (error(80) / error(160)).log2()
+    (error(84) / error(168)).log2()
+}
+
+/// A process, where its runs start and where they would end.
+struct Exact {
+    process: std::sync::Arc<dyn Process>,
+    model: darkroom::model::gaussian::Gaussian,
+    x: Tensor,
+    end: Tensor,
+}
+
+impl Exact {
+    fn new(named: Named) -> Self {
+        let process = named.process();
+        let (x, exact) = (starts(&*process), model(process.clone(), Prediction::Epsilon));
+        let end = path(&exact, &x, &process.at_lambda(FROM), &process.at_lambda(TO));
+        Self { process, model: exact, x, end }
+    }
+
+    /// What the exact model says at a lambda on the path.
+    fn estimate(&self, lambda: f64) -> (darkroom::process::Level, Estimate) {
+        let level = self.process.at_lambda(lambda);
+        let x = path(&self.model, &self.x, &self.process.at_lambda(FROM), &level);
+        let (n, d) = (x.size()[0], x.size()[3]);
+        let column = |value: f64| Tensor::full([n, 1], value, (Kind::Double, Device::Cpu));
+        let none = Tensor::full([n], -1, (Kind::Int64, Device::Cpu));
+        let x0 = self.model.mixture(d).denoise(&x.view([n, d]), &column(level.alpha), &column(level.sigma), &none);
+        let x0 = x0.view(&x.size()[..]);
+        (level, Estimate { eps: (&x - &x0 * level.alpha) / level.sigma, x0 })
+    }
 }
 
 #[test]
 fn every_solver_has_its_declared_orders_under_every_process_and_prediction() {
+    let mut wrong = Vec::new();
     for named in Named::ALL {
-        let process = named.process();
-        let x = starts(&*process);
-        let exact = model(process.clone(), Prediction::Epsilon);
-        let truth = path(&exact, &x, &process.at_lambda(FROM), &process.at_lambda(TO));
-        for prediction in Prediction::ALL {
-            let model = model(process.clone(), prediction);
+        let exact = Exact::new(named);
+        let predictions = if named == Named::ScaledLinear { &Prediction::ALL[..] } else { &Prediction::ALL[..1] };
+        for prediction in predictions {
+            let model = model(exact.process.clone(), *prediction);
             for (sampler, declared) in SAMPLERS.iter().filter_map(|sampler| Some((sampler, sampler.order?))) {
                 let name = sampler.entry.name;
-                let formal = order(&*process, &model, &truth, &|| full_order(name));
-                let practical = order(&*process, &model, &truth, &|| solver(&json!(name)));
+                let formal = order(&exact, &model, &|| full_order(name), true);
+                let practical = order(&exact, &model, &|| solver(&json!(name)), false);
                 for (observed, declared) in [(formal, declared.formal), (practical, declared.in_practice)] {
-                    assert!(
-                        (observed - f64::from(declared)).abs() < 0.15,
-                        "{name} {named:?} {prediction:?}: orders {formal:.3} and {practical:.3}, not {declared}"
-                    );
+                    if (observed - f64::from(declared)).abs() > 0.15 {
+                        let orders = format!("orders {formal:.3} and {practical:.3}, not {declared}");
+                        wrong.push(format!("{name} {named:?} {prediction:?}: {orders}"));
+                    }
                 }
             }
         }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn declared_evaluations_are_those_made() {
     let process = Named::ScaledLinear.process();
-    let ground = Ground { process: &*process, offset: 0 };
+    let ground = Ground { process: &*process, offset: 0, latent: [4, 16, 16] };
     for sampler in SAMPLERS {
         for steps in [1, 2, 5, 20] {
             for end in [End::Zero, End::First] {
                 let exact = model(process.clone(), Prediction::Epsilon);
                 let schedule = SCHEDULES[3].entry.read(Map::new()).unwrap();
                 let ends = Ends { start: Start::Sigma, time: Time::Real, end };
-                let grid = schedule.grid(&ground, steps, &ends);
+                let grid = schedule.grid(&ground, steps, &ends).unwrap();
                 let solver = solver(&json!(sampler.entry.name));
-                let declared = solver.evaluations(&grid) as u64;
+                let (declared, most) = (solver.evaluations(&grid), solver.most(&grid) as u64);
                 let x = Tensor::ones([2, 1, 1, 2], (Kind::Double, Device::Cpu));
                 let end = sample(&exact, solver, &grid, &x, &[1, 2]);
                 assert!(end.isfinite().all().int64_value(&[]) == 1, "{} at {steps} steps", sampler.entry.name);
-                assert_eq!(exact.counted().0, declared, "{} at {steps} steps", sampler.entry.name);
+                let made = exact.counted().0;
+                assert!(made <= most, "{} at {steps} steps: {made} evaluations, at most {most}", sampler.entry.name);
+                assert_eq!(made, declared.map_or(made, |n| n as u64), "{} at {steps} steps", sampler.entry.name);
             }
         }
     }
@@ -96,7 +132,8 @@ fn rows_do_not_know_each_other() {
     let exact = model(process.clone(), Prediction::VPrediction);
     let grid = uniform_lambda(&*process, FROM, TO, 9);
     let x = starts(&*process);
-    for sampler in SAMPLERS {
+    // A sampler that reads values gets a run for each picture.
+    for sampler in SAMPLERS.iter().filter(|sampler| !solver(&json!(sampler.entry.name)).alone()) {
         let all = sample(&exact, solver(&json!(sampler.entry.name)), &grid, &x, &[5, 6, 7]);
         for row in 0..3 {
             let seed = 5 + u64::try_from(row).unwrap();
@@ -116,6 +153,12 @@ fn noise_matters_exactly_where_a_solver_is_stochastic() {
         json!({"name": "ddim", "eta": 0.5}),
         json!({"name": "euler_a", "eta": 0.0}),
         json!({"name": "euler_a", "s_noise": 0.0}),
+        json!({"name": "edm", "churn": 10}),
+        json!({"name": "tcd", "eta": 0}),
+        json!({"name": "dpmpp_2m_sde", "eta": 0}),
+        json!({"name": "dpmpp_3m_sde", "noise": "independent"}),
+        json!({"name": "dpmpp_sde", "s_noise": 0}),
+        json!({"name": "dpm2_a", "eta": 0}),
     ];
     for value in SAMPLERS.iter().map(|sampler| json!(sampler.entry.name)).chain(options) {
         let stochastic = solver(&value).stochastic();
@@ -133,9 +176,10 @@ fn moments(value: &serde_json::Value, steps: usize) -> (f64, f64) {
     let n = 40_000;
     let process = Named::ScaledLinear.process();
     let exact = normal(process.clone(), 0.3, 0.5);
-    let ground = Ground { process: &*process, offset: 0 };
+    let ground = Ground { process: &*process, offset: 0, latent: [4, 16, 16] };
     let schedule = SCHEDULES.iter().find(|kind| kind.entry.name == "leading").unwrap().entry.read(Map::new()).unwrap();
-    let grid = schedule.grid(&ground, steps, &Ends { start: Start::Unit, time: Time::Integer, end: End::Zero });
+    let grid =
+        schedule.grid(&ground, steps, &Ends { start: Start::Unit, time: Time::Integer, end: End::Zero }).unwrap();
     let seeds: Vec<u64> = (0..n).collect();
     let noise = darkroom::noise::Noise::new(seeds.clone(), &[1, 1, 1], Kind::Double, Device::Cpu);
     let end = sample(&exact, solver(value), &grid, &noise.start(), &seeds);
@@ -195,23 +239,21 @@ fn the_last_step_into_zero_is_the_clean_picture() {
 /// UniPC with p estimates has order p without and p + 1 with the corrector, in both forms; with one and without it is DDIM.
 #[test]
 fn unipc_has_the_order_of_its_estimates() {
-    let process = Named::Cosine.process();
-    let exact = model(process.clone(), Prediction::VPrediction);
-    let x = starts(&*process);
-    let truth = path(&exact, &x, &process.at_lambda(FROM), &process.at_lambda(TO));
+    let exact = Exact::new(Named::Cosine);
+    let (process, x) = (exact.process.clone(), &exact.x);
+    let model = model(process.clone(), Prediction::VPrediction);
     for form in ["data", "noise"] {
         for (estimates, corrector, declared) in [(1, true, 2.0), (2, false, 2.0), (2, true, 3.0)] {
             let value = json!({
                 "name": "unipc", "order": estimates, "corrector": corrector, "form": form, "lower_order_final": false
             });
-            let observed = order(&*process, &exact, &truth, &|| solver(&value));
+            let observed = order(&exact, &model, &|| solver(&value), false);
             assert!((observed - declared).abs() < 0.2, "{value}: order {observed:.3}, not {declared}");
         }
     }
     let grid = uniform_lambda(&*process, FROM, TO, 9);
-    let first =
-        sample(&exact, solver(&json!({"name": "unipc", "order": 1, "corrector": false})), &grid, &x, &[1, 2, 3]);
-    assert!(apart(&first, &sample(&exact, solver(&json!("ddim")), &grid, &x, &[1, 2, 3])) < 1e-13);
+    let first = sample(&model, solver(&json!({"name": "unipc", "order": 1, "corrector": false})), &grid, x, &[1, 2, 3]);
+    assert!(apart(&first, &sample(&model, solver(&json!("ddim")), &grid, x, &[1, 2, 3])) < 1e-13);
 }
 
 /// The weights through p estimates integrate every polynomial in lambda of a degree below p, here by Simpson's rule.
@@ -226,7 +268,7 @@ fn exponential_weights_are_exact_for_polynomials() {
         let past: Vec<_> = lambdas.iter().map(|lambda| level(*lambda)).collect();
         let (from, to) = (past[0], level(lambdas[0] + h));
         for form in [Form::Data, Form::Noise] {
-            let span = Span { from, to, past: &past, left: 3 };
+            let span = Span { from, to, past: &past, index: 4, left: 3, process: &*process };
             let weights = through(form, &span);
             let (own, sign, scale) = match form {
                 Form::Data => (&weights.x0, -1.0, to.alpha),

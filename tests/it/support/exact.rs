@@ -7,8 +7,8 @@ use std::{
 };
 
 use darkroom::{
-    ask::{Letter, Net, Reply},
-    denoiser::{Conditions, Denoiser, Prediction},
+    ask::{Letter, Net, Reply, Rows},
+    denoiser::{Conditions, Denoiser, Network, Prediction},
     guidance::{GUIDANCES, Guidance},
     model::{
         Batch, Model,
@@ -18,6 +18,7 @@ use darkroom::{
     process::{Grid, Level, Process},
     registry::find,
     sampler::{AnySolver, Run, SAMPLERS},
+    wrapper::Stack,
 };
 use futures_util::task::noop_waker_ref;
 use serde_json::{Value, json};
@@ -87,21 +88,49 @@ pub fn uniform_lambda(process: &dyn Process, from: f64, to: f64, steps: usize) -
 
 /// The state that a solver ends in, from `x` `[n, 1, 1, d]` at the grid's first level, unguided and without a label.
 pub fn sample(model: &Gaussian, solver: Box<dyn AnySolver>, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Tensor {
-    let net = Net::default();
+    finish(model, solver, run(model, &Net::default(), grid, x, seeds))
+}
+
+/// The run of a solver over the exact model, about to start.
+pub fn run(model: &Gaussian, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Run {
     let label = || {
         darkroom::ask::Conditioning::none().with("label", Tensor::full([x.size()[0]], -1, (Kind::Int64, Device::Cpu)))
     };
+    let card = model.card();
+    let conditions = Conditions::new(label(), label());
     let denoiser = Denoiser {
         net: net.clone(),
-        model: model.card().id.clone(),
-        prediction: model.card().prediction,
+        network: Network { model: card.id.clone(), prediction: card.prediction, conditions },
+        stitches: Vec::new(),
         guidance: guidance(&json!("none")),
-        conditions: Conditions::new(label(), label()),
+        corrections: Vec::new(),
+        threshold: None,
         grid: grid.clone(),
+        rows: Rows { first: 0, of: seeds.len() },
     };
     let noise = Noise::new(seeds.to_vec(), &x.size()[1..], x.kind(), Device::Cpu);
-    let run = Run { denoiser, noise, grid: grid.clone(), x: x.shallow_clone() };
+    let (process, x) = (card.process.clone(), x.shallow_clone());
+    Run { denoiser, noise, process, grid: grid.clone(), x, warm: Vec::new(), hooks: Vec::new() }
+}
+
+/// The state that a solver ends in.
+pub fn finish(model: &dyn Model, solver: Box<dyn AnySolver>, run: Run) -> Tensor {
+    let net = run.denoiser.net.clone();
     drive(&net, model, solver.sample(run)).unwrap()
+}
+
+/// The state that a sampler with wrappers ends in.
+pub fn sample_wrapped(model: &Gaussian, value: &Value, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Tensor {
+    let net = Net::default();
+    let mut run = run(model, &net, grid, x, seeds);
+    let Stack { solver, wrappers, .. } = Stack::read(value).unwrap();
+    let whole = async move {
+        for wrapper in &wrappers {
+            wrapper.apply(&mut run, None).await?;
+        }
+        solver.sample(run).await
+    };
+    drive(&net, model, whole).unwrap()
 }
 
 /// The exact state at `to` of the path `dy/ds = eps`, `y = x / alpha`, `s = sigma / alpha`, from `x` `[n, 1, 1, d]` at
