@@ -152,8 +152,13 @@ fn schema_of<S: Options>() -> Value {
     schema
 }
 
-/// An inlined enum comes as `allOf` of itself and an object that holds the field's own text; no value is both.
+/// An inlined enum comes as `allOf` of itself and an object that holds the field's own text; no value is both. At any depth.
 fn without_wrapping(field: &mut Value) {
+    match field {
+        Value::Object(fields) => fields.values_mut().for_each(without_wrapping),
+        Value::Array(items) => items.iter_mut().for_each(without_wrapping),
+        _ => return,
+    }
     let Some([inner, outer]) = field.get("allOf").and_then(Value::as_array).map(Vec::as_slice) else { return };
     let (mut whole, outer) = (inner.clone(), outer.clone());
     if let (Some(whole), Value::Object(mut outer)) = (whole.as_object_mut(), outer) {

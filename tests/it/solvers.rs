@@ -78,28 +78,74 @@ impl Exact {
     }
 }
 
-#[test]
-fn every_solver_has_its_declared_orders_under_every_process_and_prediction() {
+fn declared_orders_hold(named: Named) {
+    let exact = Exact::new(named);
+    // The prediction that models of the process usually make.
+    let prediction = match named {
+        Named::Flow => Prediction::Flow,
+        Named::Ve => Prediction::Sample,
+        Named::Cosine => Prediction::VPrediction,
+        _ => Prediction::Epsilon,
+    };
+    let model = model(exact.process.clone(), prediction);
     let mut wrong = Vec::new();
+    for (sampler, declared) in SAMPLERS.iter().filter_map(|sampler| Some((sampler, sampler.order?))) {
+        let name = sampler.entry.name;
+        let formal = order(&exact, &model, &|| full_order(name), true);
+        let practical = order(&exact, &model, &|| solver(&json!(name)), false);
+        // Between the orders of its ends and its own a solver may look better than it is in the limit.
+        let off = |observed: f64, declared: u32, above: f64| {
+            let more = observed - f64::from(declared);
+            more < -0.15 || more > above
+        };
+        if off(formal, declared.formal, 0.15) || off(practical, declared.in_practice, 0.5) {
+            wrong.push(format!("{name}: orders {formal:.3} and {practical:.3}, not {declared:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{named:?} {wrong:#?}");
+}
+
+#[test]
+fn orders_hold_under_the_linear_process() {
+    declared_orders_hold(Named::Linear);
+}
+
+#[test]
+fn orders_hold_under_the_scaled_linear_process() {
+    declared_orders_hold(Named::ScaledLinear);
+}
+
+#[test]
+fn orders_hold_under_the_cosine_process() {
+    declared_orders_hold(Named::Cosine);
+}
+
+#[test]
+fn orders_hold_under_the_exploding_process() {
+    declared_orders_hold(Named::Ve);
+}
+
+#[test]
+fn orders_hold_under_flow_matching() {
+    declared_orders_hold(Named::Flow);
+}
+
+/// So what holds for one prediction holds for all.
+#[test]
+fn no_solver_can_tell_what_a_network_predicts() {
     for named in Named::ALL {
-        let exact = Exact::new(named);
-        let predictions = if named == Named::ScaledLinear { &Prediction::ALL[..] } else { &Prediction::ALL[..1] };
-        for prediction in predictions {
-            let model = model(exact.process.clone(), *prediction);
-            for (sampler, declared) in SAMPLERS.iter().filter_map(|sampler| Some((sampler, sampler.order?))) {
-                let name = sampler.entry.name;
-                let formal = order(&exact, &model, &|| full_order(name), true);
-                let practical = order(&exact, &model, &|| solver(&json!(name)), false);
-                for (observed, declared) in [(formal, declared.formal), (practical, declared.in_practice)] {
-                    if (observed - f64::from(declared)).abs() > 0.15 {
-                        let orders = format!("orders {formal:.3} and {practical:.3}, not {declared}");
-                        wrong.push(format!("{name} {named:?} {prediction:?}: {orders}"));
-                    }
-                }
+        let process = named.process();
+        let x = starts(&*process);
+        let grid = uniform_lambda(&*process, FROM, TO, 7);
+        let models = Prediction::ALL.map(|prediction| model(process.clone(), prediction));
+        for sampler in SAMPLERS {
+            let end = |model| sample(model, solver(&json!(sampler.entry.name)), &grid, &x, &[1, 2, 3]);
+            let first = end(&models[0]);
+            for model in &models[1..] {
+                assert!(apart(&end(model), &first) < 1e-9, "{} {named:?}", sampler.entry.name);
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -232,7 +278,9 @@ fn the_last_step_into_zero_is_the_clean_picture() {
     let clean = exact.mixture(d).denoise(&x.view([n, d]), &column(last.alpha), &column(last.sigma), &none);
     for sampler in SAMPLERS {
         let end = sample(&exact, solver(&json!(sampler.entry.name)), &grid, &x, &[1, 2, 3]);
-        assert!(apart(&end.view([n, d]), &clean) < 1e-12, "{}", sampler.entry.name);
+        // The boundary condition of consistency models keeps a ten-millionth of the state.
+        let most = if sampler.entry.name == "lcm" { 1e-6 } else { 1e-12 };
+        assert!(apart(&end.view([n, d]), &clean) < most, "{}", sampler.entry.name);
     }
 }
 
