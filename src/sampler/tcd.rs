@@ -29,7 +29,8 @@ impl Rule for Tcd {
     fn predict(&self, s: &Span) -> Weights {
         let below = if s.to.sigma > 0.0 { self.below(s) } else { s.to };
         let kept = if below.sigma > 0.0 { s.to.alpha * below.ratio() } else { 0.0 };
-        let z = if s.left > 0 { (s.to.sigma * s.to.sigma - kept * kept).max(0.0).sqrt() } else { 0.0 };
+        let z =
+            if s.left > 0 && self.eta > 0.0 { (s.to.sigma * s.to.sigma - kept * kept).max(0.0).sqrt() } else { 0.0 };
         Weights { x0: vec![s.to.alpha], eps: vec![kept], z, ..Weights::default() }
     }
 
