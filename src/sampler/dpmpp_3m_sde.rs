@@ -34,6 +34,11 @@ impl Rule for Dpmpp3mSde {
         3
     }
 
+    /// Full order up to the step into the clean picture, as k-diffusion has it.
+    fn lower_order_final(&self) -> bool {
+        false
+    }
+
     fn predict(&self, span: &Span) -> Weights {
         let weights = stochastic(Form::Data, self.eta, span);
         Weights { z: weights.z * self.s_noise, ..weights }

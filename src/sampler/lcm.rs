@@ -17,11 +17,12 @@ impl Rule for Lcm {
         1
     }
 
-    /// `x' = alpha' f + sigma' z`, `f = c_out x0 + c_skip x`, where `c_skip` is 1 at time 0.
+    /// `x' = alpha' f + sigma' z`, `f = c_out x0 + c_skip x`, where `c_skip` is 1 at time 0; `f = x0` where times are not
+    /// those of training steps, which is what the condition counts in.
     fn predict(&self, s: &Span) -> Weights {
         let (tau, deviation) = (SCALING.0 * s.from.t, SCALING.1);
         let skip = deviation * deviation / (tau * tau + deviation * deviation);
-        let out = tau / tau.hypot(deviation);
+        let (skip, out) = if s.process.integer_times() { (skip, tau / tau.hypot(deviation)) } else { (0.0, 1.0) };
         Weights { z: s.to.sigma, ..Weights::data(s.to.alpha * skip, vec![s.to.alpha * out]) }
     }
 

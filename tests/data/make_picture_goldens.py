@@ -7,7 +7,7 @@ Writes tests/data/goldens/pictures.json (the table: which peer class, with which
 schedules, with which ends) and pictures.safetensors (final latents and pictures of each row). Run it again when the
 embedded model changes.
 
-20 steps, guidance 5, one picture. Initial and step noise are those of src/noise.rs, written here a second time, so the
+20 steps, guidance 5, one picture. Initial and step noise are those of noise.py, so the
 two sides start at the same point and draw the same numbers.
 
 Left out, because the peer computes something else:
@@ -24,6 +24,7 @@ rounds them for its other spacings; the goldens round.
 import json
 from pathlib import Path
 
+import noise
 import numpy as np
 import torch
 from diffusers import (
@@ -41,29 +42,9 @@ STEPS, GUIDANCE, SEED, PROMPT = 20, 5.0, 7, "a red heart, twemoji style"
 SHAPE = (1, 4, 16, 16)
 
 
-def philox(key, counter):
-    """Philox4x32-10 over columns of counters (Salmon et al. 2011)."""
-    low = np.uint64(0xFFFFFFFF)
-    k0, k1 = np.uint64(key[0]), np.uint64(key[1])
-    c = [np.asarray(column, np.uint64) for column in counter]
-    for _ in range(10):
-        p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
-        c = [(p1 >> np.uint64(32)) ^ c[1] ^ k0, p1 & low, (p0 >> np.uint64(32)) ^ c[3] ^ k1, p0 & low]
-        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & low, (k1 + np.uint64(0xBB67AE85)) & low
-    return c
-
-
 def normals(purpose, step):
     """Standard normals of the picture: purpose 0 is the start, 1 a step."""
-    n = int(np.prod(SHAPE))
-    blocks = np.arange((n + 3) // 4)
-    bits = philox((SEED, 0), [blocks, np.full_like(blocks, step), np.full_like(blocks, purpose), 0 * blocks])
-    uniform = [(column.astype(np.float64) + 0.5) / 2.0**32 for column in bits]
-    values = []
-    for a, b in [(uniform[0], uniform[1]), (uniform[2], uniform[3])]:
-        radius, angle = np.sqrt(-2 * np.log(a)), 2 * np.pi * b
-        values += [radius * np.cos(angle), radius * np.sin(angle)]
-    return torch.from_numpy(np.stack(values, 1).reshape(-1)[:n].astype(np.float32)).view(SHAPE)
+    return torch.from_numpy(noise.normals(SEED, purpose, step, SHAPE))
 
 
 class StepNoise:

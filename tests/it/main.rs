@@ -28,6 +28,7 @@ mod house;
 mod identities;
 mod parity_networks;
 mod parity_pictures;
+mod parity_samplers;
 mod pixels;
 mod pressure;
 mod processes;

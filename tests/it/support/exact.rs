@@ -87,12 +87,12 @@ pub fn uniform_lambda(process: &dyn Process, from: f64, to: f64, steps: usize) -
 }
 
 /// The state that a solver ends in, from `x` `[n, 1, 1, d]` at the grid's first level, unguided and without a label.
-pub fn sample(model: &Gaussian, solver: Box<dyn AnySolver>, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Tensor {
+pub fn sample(model: &dyn Model, solver: Box<dyn AnySolver>, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Tensor {
     finish(model, solver, run(model, &Net::default(), grid, x, seeds))
 }
 
-/// The run of a solver over the exact model, about to start.
-pub fn run(model: &Gaussian, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Run {
+/// The run of a solver over a model, about to start.
+pub fn run(model: &dyn Model, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Run {
     let label = || {
         darkroom::ask::Conditioning::none().with("label", Tensor::full([x.size()[0]], -1, (Kind::Int64, Device::Cpu)))
     };
