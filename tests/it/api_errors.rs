@@ -59,7 +59,6 @@ async fn unknown_paths_methods_and_ids_are_problems() {
         ("GET", "/", 404),
         ("GET", "/v1/nothing", 404),
         ("POST", "/v1/edits", 404),
-        ("GET", "/v1/wrappers", 404),
         ("PUT", "/v1/jobs", 405),
         ("GET", "/v1/generations", 405),
         ("GET", "/v1/jobs/not-an-id", 404),

@@ -97,8 +97,10 @@ async fn an_accepted_job_in_full() {
         "prompt": "",
         "prompt_syntax": "plain",
         "sampler": {
+          "difference": "midpoint",
           "lower_order_final": true,
-          "name": "dpmpp_2m"
+          "name": "dpmpp_2m",
+          "threshold": null
         },
         "schedule": {
           "end": "zero",
