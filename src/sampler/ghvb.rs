@@ -61,7 +61,7 @@ impl Rule for Ghvb {
         false
     }
 
-    fn into_clean(&self) -> usize {
+    fn clean_order(&self) -> usize {
         usize::MAX
     }
 

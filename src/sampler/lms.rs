@@ -28,7 +28,7 @@ impl Rule for Lms {
         false
     }
 
-    fn into_clean(&self) -> usize {
+    fn clean_order(&self) -> usize {
         usize::MAX
     }
 

@@ -35,12 +35,12 @@ pub async fn march<R: Rule>(rule: R, mut run: Run) -> Result<Tensor> {
         walk.history.push(step.from, newest);
         if let Some((start, taken, order)) = before.take() {
             let weights = rule.correct(&span(&taken, &mut walk.history, order + 1));
-            x = weights.map_or(x, |weights| walk.step(&start, weights, &taken, (1, rule.history())));
+            x = weights.map_or(x, |weights| walk.step(&start, &weights, &taken, (1, rule.history())));
         }
         walk.history.truncate(rule.history().max(2));
         let order = order(&rule, &step, walk.history.len());
         let weights = rule.predict(&span(&step, &mut walk.history, order));
-        let next = walk.step(&x, weights, &step, (0, rule.history()));
+        let next = walk.step(&x, &weights, &step, (0, rule.history()));
         before = Some((std::mem::replace(&mut x, next), step, order));
     }
     Ok(x)
@@ -48,7 +48,7 @@ pub async fn march<R: Rule>(rule: R, mut run: Run) -> Result<Tensor> {
 
 fn order<R: Rule>(rule: &R, step: &Step, known: usize) -> usize {
     let left = match (step.to.sigma == 0.0, rule.lower_order_final()) {
-        (true, _) => rule.into_clean(),
+        (true, _) => rule.clean_order(),
         (false, true) => step.left + 1,
         (false, false) => usize::MAX,
     };
@@ -70,14 +70,14 @@ struct Walk {
 
 impl Walk {
     /// `start` is where the estimate of the step's start is in the history; `highest` the most estimates weighed.
-    fn step(&mut self, x: &Tensor, weights: Weights, step: &Step, (start, highest): (usize, usize)) -> Tensor {
+    fn step(&mut self, x: &Tensor, weights: &Weights, step: &Step, (start, highest): (usize, usize)) -> Tensor {
         let z = (weights.z != 0.0)
             .then(|| self.noise.step(u32::try_from(step.index).expect("at most a few thousand steps")) * weights.z);
         let bends = self.hooks.iter().any(|hook| hook.bends());
         let bent = bends.then(|| weights.clone().in_one_form(&step.from)).flatten();
         let (c, mut sum) = match bent {
-            Some(weights) => (weights.x, self.bent(weights, step, (start, highest))),
-            None => (weights.x, self.sum(&weights)),
+            Some(weights) => (weights.x, self.bent(&weights, step, (start, highest))),
+            None => (weights.x, self.sum(weights)),
         };
         sum.extend(z.map(|z| (1.0, z)));
         let terms: Vec<_> = std::iter::once((c, x)).chain(sum.iter().map(|(weight, term)| (*weight, term))).collect();
@@ -93,11 +93,11 @@ impl Walk {
     }
 
     /// `C` and the slope, as the hooks leave it.
-    fn bent(&mut self, weights: Weights, step: &Step, (start, highest): (usize, usize)) -> Vec<(f64, Tensor)> {
+    fn bent(&mut self, weights: &Weights, step: &Step, (start, highest): (usize, usize)) -> Vec<(f64, Tensor)> {
         let own = [&weights.x0, &weights.eps];
         let whole: f64 = own.iter().flat_map(|weights| weights.iter()).sum();
         let order = own.iter().flat_map(|weights| weights.iter()).filter(|weight| **weight != 0.0).count();
-        let sum = self.sum(&weights);
+        let sum = self.sum(weights);
         let shares: Vec<_> = sum.iter().map(|(weight, term)| (weight / whole, term)).collect();
         let Step { index, left, .. } = *step;
         let d = combine(&shares);

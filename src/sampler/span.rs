@@ -116,7 +116,7 @@ pub trait Rule {
     }
 
     /// The most estimates in a step into `sigma = 0`.
-    fn into_clean(&self) -> usize {
+    fn clean_order(&self) -> usize {
         1
     }
 

@@ -78,10 +78,10 @@ impl Stack {
     /// # Errors
     /// The first that cannot, and why.
     pub fn fits(&self, process: &dyn Process) -> Result<(), Fault> {
-        let unfit = |(at, wrapper): (usize, &Box<dyn Wrapper>)| {
-            wrapper.fits(process).map_err(|fault| fault.under(&format!("/wrap/{at}")))
-        };
-        self.wrappers.iter().enumerate().try_for_each(unfit)
+        for (at, wrapper) in self.wrappers.iter().enumerate() {
+            wrapper.fits(process).map_err(|fault| fault.under(&format!("/wrap/{at}")))?;
+        }
+        Ok(())
     }
 }
 
