@@ -1,4 +1,4 @@
-//! Where wrappers take hold of [`march`](super::march): the levels of a step, the newest estimate, the step's slope.
+//! Where wrappers take hold of [`march`](fn@super::march): the levels of a step, the newest estimate, the step's slope.
 
 use std::collections::VecDeque;
 

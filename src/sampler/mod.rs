@@ -1,6 +1,6 @@
 //! Samplers: how estimates of the clean picture become a path from noise to picture. One file each.
 //!
-//! A sampler sees [`Estimate`](crate::denoiser::Estimate)s and [`Level`](crate::process::Level)s, never a prediction
+//! A sampler sees [`Estimate`]s and [`Level`]s, never a prediction
 //! type, a timestep table or a guidance rule.
 
 use std::sync::Arc;
@@ -95,7 +95,7 @@ pub enum Place {
     Start,
     /// The network.
     Network,
-    /// The steps of [`march`].
+    /// The steps of [`march()`].
     Step,
 }
 

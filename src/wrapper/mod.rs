@@ -1,6 +1,6 @@
 //! Wrappers: changes of a run that go with any sampler that carries them. One file each.
 //!
-//! They take hold of the start of the path, of the network, or of the steps of [`march`](crate::sampler::march).
+//! They take hold of the start of the path, of the network, or of the steps of [`march`](fn@crate::sampler::march).
 
 use std::sync::Arc;
 
