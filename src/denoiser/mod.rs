@@ -61,7 +61,7 @@ pub struct Denoiser {
     /// Networks that stand in for it at the noisy end, noisiest first.
     pub stitches: Vec<Stitch>,
     /// How it is guided.
-    pub guidance: Box<dyn Guidance>,
+    pub guidance: Arc<dyn Guidance>,
     /// What is done to its estimates, in order.
     pub corrections: Vec<Box<dyn Correction>>,
     /// How clean pictures are brought into their range, last of all.

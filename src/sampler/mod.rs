@@ -107,7 +107,7 @@ pub const ENDS: &[Place] = &[Place::Start, Place::Network];
 pub const NETWORK: &[Place] = &[Place::Network, Place::Step];
 
 /// A solver's options are the solver: one struct, whose doc comments and ranges are the API's.
-pub trait Solver: Options + Send + Sync {
+pub trait Solver: Options + Clone + Send + Sync {
     /// Network evaluations per picture over a grid; `None` where the data decide.
     fn evaluations(&self, grid: &Grid) -> Option<usize>;
 
@@ -170,7 +170,7 @@ pub trait AnySolver: Send + Sync {
     /// See [`Solver::times`].
     fn times(&self) -> Option<Vec<f64>>;
     /// See [`Solver::sample`].
-    fn sample(self: Box<Self>, run: Run) -> LocalBoxFuture<'static, Result<Tensor>>;
+    fn sample(&self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>>;
 }
 
 struct Single<S>(S);
@@ -204,8 +204,8 @@ impl<S: Solver> AnySolver for Single<S> {
         self.0.times()
     }
 
-    fn sample(self: Box<Self>, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
-        self.0.sample(run)
+    fn sample(&self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
+        self.0.clone().sample(run)
     }
 }
 
@@ -240,7 +240,7 @@ impl<R: Rule + Send + Sync + 'static> AnySolver for Marching<R> {
         None
     }
 
-    fn sample(self: Box<Self>, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
-        Box::pin(march(self.0, run))
+    fn sample(&self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
+        Box::pin(march(self.0.clone(), run))
     }
 }

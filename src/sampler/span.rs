@@ -86,7 +86,7 @@ impl Weights {
 }
 
 /// A multistep solver: weights from levels alone.
-pub trait Rule {
+pub trait Rule: Clone {
     /// How many estimates it may see; its order.
     fn history(&self) -> usize;
 

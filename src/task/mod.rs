@@ -1,7 +1,9 @@
 //! Tasks: a whole job as one async function, from the valid request to pixels.
 
 mod generate;
+mod lane;
 mod plan;
+mod prompted;
 
 pub use generate::generate;
 pub use plan::{Cards, Plan, Told};

@@ -46,7 +46,7 @@ pub struct Plan {
     /// The second model of each wrapper that asks for one.
     pub partners: Vec<Option<Told>>,
     /// How the network is steered.
-    pub guidance: Box<dyn Guidance>,
+    pub guidance: Arc<dyn Guidance>,
     /// The levels.
     pub grid: Grid,
     /// How the path starts and ends.
@@ -65,7 +65,7 @@ impl Plan {
     pub fn new(card: Arc<Card>, request: Generation, pictures: Vec<u32>, cards: Cards) -> Result<Self, Fault> {
         let stack = Stack::read(&request.sampler).and_then(|stack| stack.fits(&*card.process).map(|()| stack));
         let stack = stack.map_err(|fault| fault.under("/sampler"))?;
-        let guidance = steering(&request)?;
+        let guidance = read(&request.guidance, GUIDANCES, |kind: &guidance::Kind| &kind.entry, "/guidance")?.into();
         let schedule = read(&request.schedule, SCHEDULES, |kind: &schedule::Kind| &kind.entry, "/schedule")?;
         let ends = schedule.ends().or(&stack.sampler.ends);
         let latent = card.latent_for(request.width, request.height);
@@ -111,14 +111,6 @@ impl Plan {
     pub fn seeds(&self) -> Vec<u64> {
         self.pictures.iter().map(|index| self.request.seed + u64::from(*index)).collect()
     }
-}
-
-/// The guidance of a request.
-///
-/// # Errors
-/// One that this version does not know or read.
-pub(super) fn steering(request: &Generation) -> Result<Box<dyn Guidance>, Fault> {
-    read(&request.guidance, GUIDANCES, |kind: &guidance::Kind| &kind.entry, "/guidance")
 }
 
 /// The second models, each in the state space of the first.

@@ -102,7 +102,7 @@ pub fn run(model: &dyn Model, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64])
         net: net.clone(),
         network: Network { model: card.id.clone(), prediction: card.prediction, conditions },
         stitches: Vec::new(),
-        guidance: guidance(&json!("none")),
+        guidance: guidance(&json!("none")).into(),
         corrections: Vec::new(),
         threshold: None,
         grid: grid.clone(),
