@@ -11,8 +11,13 @@ use utoipa::{
 };
 
 use crate::{
-    guidance::GUIDANCES, http::error::Document, job::Job, registry::Entry, sampler::SAMPLERS, schedule::SCHEDULES,
-    wrapper::WRAPPERS,
+    guidance::GUIDANCES,
+    http::error::Document,
+    job::Job,
+    registry::Entry,
+    sampler::SAMPLERS,
+    schedule::SCHEDULES,
+    wrapper::{MOST_WRAPPERS, WRAPPERS},
 };
 
 /// The frame that the routes are collected into.
@@ -80,7 +85,7 @@ fn fill_choices(components: &mut Components) {
 fn wrapped(components: &mut Components, name: &str, wrapper: &Value) {
     let Some(RefOr::T(Schema::Object(sampler))) = components.schemas.get_mut(name) else { return };
     let about = "What goes around it, outermost first; `carries` in `/v1/samplers` says what may.";
-    let list = json!({ "type": "array", "maxItems": 8, "items": wrapper, "description": about });
+    let list = json!({ "type": "array", "maxItems": MOST_WRAPPERS, "items": wrapper, "description": about });
     sampler.properties.insert("wrap".into(), read(list));
 }
 

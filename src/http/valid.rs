@@ -64,8 +64,9 @@ struct Check<'a> {
 impl Check<'_> {
     fn generation(&mut self, request: GenerateRequest, latents: Option<Value>) -> Generation {
         let (width, height) = self.size(request.width, request.height);
-        let sampler = self.sampler(request.sampler.as_ref());
-        let schedule = self.schedule(request.schedule.as_ref(), &sampler);
+        // A sampler that is at fault has no habit; the rest is then only checked.
+        let (sampler, stack) = self.sampler(request.sampler.as_ref()).unzip();
+        let schedule = self.schedule(request.schedule.as_ref(), stack.as_ref());
         let seed = request.seed.unwrap_or_else(draw_seed);
         self.faults.extend(limits::seeds(seed, request.count));
         self.faults.extend(limits::metadata(&request.metadata));
@@ -85,9 +86,9 @@ impl Check<'_> {
             height,
             clip_skip: request.clip_skip,
             prompt_syntax: "plain".into(),
-            steps: self.steps(request.steps, &schedule, &sampler),
+            steps: self.steps(request.steps, &schedule, stack.as_ref()),
             schedule,
-            sampler,
+            sampler: sampler.unwrap_or_default(),
             guidance: self.guidance(request.guidance.as_ref()),
             latents,
             output: request.output,
@@ -159,16 +160,14 @@ impl Check<'_> {
         }
     }
 
-    fn sampler(&mut self, given: Option<&Value>) -> Value {
+    fn sampler(&mut self, given: Option<&Value>) -> Option<(Value, Stack)> {
         let default = Value::from(self.card.defaults.sampler.as_str());
         let chosen = wrapper::canonical(given.unwrap_or(&default));
-        self.keep("/sampler", chosen)
+        chosen.map_err(|fault| self.faults.push(fault.under("/sampler"))).ok()
     }
 
-    fn schedule(&mut self, given: Option<&Value>, sampler: &Value) -> Value {
-        // A sampler that is at fault has no habit; the schedule is then only checked.
-        let stack = Stack::read(sampler).ok();
-        let line = stack.as_ref().map_or(&SAMPLERS[0], |stack| stack.sampler);
+    fn schedule(&mut self, given: Option<&Value>, stack: Option<&Stack>) -> Value {
+        let line = stack.map_or(&SAMPLERS[0], |stack| stack.sampler);
         let default = Value::from(line.schedule.unwrap_or(&self.card.defaults.schedule));
         let times = stack.and_then(|stack| stack.solver.times());
         let own = times.map(|times| json!({ "name": "custom", "timesteps": times }));
@@ -181,8 +180,8 @@ impl Check<'_> {
     }
 
     /// The asked steps, else the model's; none beside a schedule or a sampler that brings its own.
-    fn steps(&mut self, given: Option<u32>, schedule: &Value, sampler: &Value) -> Option<u32> {
-        let planned = Stack::read(sampler).ok().and_then(|stack| stack.solver.steps());
+    fn steps(&mut self, given: Option<u32>, schedule: &Value, stack: Option<&Stack>) -> Option<u32> {
+        let planned = stack.and_then(|stack| stack.solver.steps());
         let planned = planned.map(|steps| u32::try_from(steps).expect("a plan is short"));
         let Some(own) = schedule::own_steps(schedule).or(planned) else {
             return Some(given.unwrap_or(self.card.defaults.steps));

@@ -23,7 +23,7 @@ mod stitch;
 mod teleport;
 mod time_shift;
 
-pub use stack::{Stack, canonical, carried};
+pub use stack::{MOST_WRAPPERS, Stack, canonical, carried};
 
 /// A second network that a wrapper asked for.
 pub struct Partner {

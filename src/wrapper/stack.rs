@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The most wrappers around one sampler.
-const MOST: usize = 8;
+pub const MOST_WRAPPERS: usize = 8;
 
 /// A sampler with the wrappers around it.
 pub struct Stack {
@@ -85,12 +85,12 @@ impl Stack {
     }
 }
 
-/// The sampler and its wrappers with every option filled in.
+/// The sampler and its wrappers with every option filled in, as a value and as themselves.
 ///
 /// # Errors
 /// As [`Stack::read`].
-pub fn canonical(value: &Value) -> Result<Value, Fault> {
-    drop(Stack::read(value)?);
+pub fn canonical(value: &Value) -> Result<(Value, Stack), Fault> {
+    let stack = Stack::read(value)?;
     let (bare, wrap) = split(value)?;
     let (sampler, options) = find(&bare, SAMPLERS, |sampler: &Sampler| &sampler.entry)?;
     let mut full = sampler.entry.canonical(&options)?;
@@ -102,7 +102,7 @@ pub fn canonical(value: &Value) -> Result<Value, Fault> {
     if let Some(fields) = full.as_object_mut().filter(|_| !wrap.is_empty()) {
         fields.insert("wrap".into(), wrap.into());
     }
-    Ok(full)
+    Ok((full, stack))
 }
 
 /// The sampler alone, and what is to wrap it.
@@ -111,8 +111,10 @@ fn split(value: &Value) -> Result<(Value, Vec<Value>), Fault> {
     let mut fields: Map<String, Value> = fields.clone();
     match fields.remove("wrap") {
         None | Some(Value::Null) => Ok((fields.into(), Vec::new())),
-        Some(Value::Array(wrap)) if wrap.len() <= MOST => Ok((fields.into(), wrap)),
-        Some(Value::Array(_)) => Err(Fault::new("/wrap", format!("at most {MOST} wrappers go around a sampler"))),
+        Some(Value::Array(wrap)) if wrap.len() <= MOST_WRAPPERS => Ok((fields.into(), wrap)),
+        Some(Value::Array(_)) => {
+            Err(Fault::new("/wrap", format!("at most {MOST_WRAPPERS} wrappers go around a sampler")))
+        }
         Some(_) => Err(Fault::new("/wrap", "must be a list of wrappers, outermost first")),
     }
 }
