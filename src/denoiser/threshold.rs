@@ -26,7 +26,7 @@ impl Threshold {
     /// Clean pictures `[n, C, h, w]` in their range.
     pub fn apply(&self, x0: &Tensor) -> Tensor {
         let size = x0.size();
-        let rows = x0.view([size[0], -1]);
+        let rows = x0.reshape([size[0], -1]);
         let s = rows.abs().quantile_scalar(self.p, 1, true, "linear").clamp(1.0, self.max);
         (rows.minimum(&s).maximum(&-&s) / s).view(&size[..])
     }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use utoipa::ToSchema;
 
-use super::{Run, Solver, ancestral::split, combine, dpm2};
+use super::{Form, Run, Solver, ancestral::Midway};
 use crate::{error::Result, process::Grid};
 
 /// DPM2 ancestral: DPM2 to a level below the next, then fresh noise up to it (k-diffusion; Karras et al. 2022).
@@ -24,27 +24,22 @@ impl Default for Dpm2A {
     }
 }
 
+impl Dpm2A {
+    fn midway(&self) -> Midway {
+        Midway { by: Form::Noise, eta: self.eta, s_noise: self.s_noise }
+    }
+}
+
 impl Solver for Dpm2A {
     fn evaluations(&self, grid: &Grid) -> Option<usize> {
-        Some(dpm2::evaluations(grid))
+        Some(Midway::evaluations(grid))
     }
 
     fn stochastic(&self) -> bool {
-        self.eta > 0.0 && self.s_noise > 0.0
+        self.midway().stochastic()
     }
 
     fn sample(self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
-        Box::pin(async move {
-            let mut x = run.x.shallow_clone();
-            for (index, (from, to)) in (0..).zip(run.grid.steps()) {
-                let (down, up) = split(from.ratio(), to.ratio(), self.eta);
-                x = dpm2::step(&run, &x, &from, (to, down)).await?;
-                let z = to.alpha * up * self.s_noise;
-                if z > 0.0 {
-                    x = combine(&[(1.0, &x), (z, &run.noise.step(index))]);
-                }
-            }
-            Ok(x)
-        })
+        Box::pin(self.midway().walk(run))
     }
 }

@@ -59,12 +59,12 @@ impl Solver for DpmSolver {
     }
 
     fn sample(self, mut run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
-        let Self { order, difference, lower_order_final, threshold, .. } = self;
-        run.denoiser.threshold = threshold;
         match self.variant {
             Variant::Multistep => Box::pin(march(self, run)),
             Variant::Singlestep => {
-                let order = order as usize;
+                let Self { difference, lower_order_final, threshold, .. } = self;
+                run.denoiser.threshold = threshold;
+                let order = self.order as usize;
                 Box::pin(Singlestep { form: Form::Noise, difference, order, lower_order_final }.walk(run))
             }
         }

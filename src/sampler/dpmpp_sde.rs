@@ -3,7 +3,12 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use utoipa::ToSchema;
 
-use super::{Run, Solver, ancestral::split, combine, dpm2, span::Draws};
+use super::{
+    Run, Solver,
+    ancestral::{Midway, split},
+    combine,
+    span::Draws,
+};
 use crate::{
     error::Result,
     process::{Grid, Level},
@@ -36,7 +41,7 @@ impl Default for DpmppSde {
 
 impl Solver for DpmppSde {
     fn evaluations(&self, grid: &Grid) -> Option<usize> {
-        Some(dpm2::evaluations(grid))
+        Some(Midway::evaluations(grid))
     }
 
     fn stochastic(&self) -> bool {

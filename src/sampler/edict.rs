@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// EDICT: two coupled states, each moved by the noise at the other and then mixed, which makes the walk exactly reversible
-/// (Wallace et al. 2023, arXiv 2211.12446, eq. 11 to 14).
+/// (Wallace et al. 2023, arXiv 2211.12446, eq. 11 to 14). Wants 50 steps: with fewer, under guidance, pictures break up.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Edict {

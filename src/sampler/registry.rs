@@ -65,7 +65,7 @@ pub const SAMPLERS: &[Sampler] = &[
     Sampler::of::<rk::Rk>("rk", "Runge-Kutta", "Kutta 1901; Butcher 1964", order(4, 4), CONTINUOUS).costing("4 N - 3"),
     Sampler::of::<dpm2::Dpm2>("dpm2", "DPM2", EDM_KD, order(2, 2), CONTINUOUS).costing("2 N - 1"),
     Sampler::of::<dpm2_a::Dpm2A>("dpm2_a", "DPM2 ancestral", EDM_KD, None, CONTINUOUS).costing("2 N - 1"),
-    Sampler::rule::<lms::Lms>("lms", "Linear multistep", DEIS, order(4, 3), CONTINUOUS),
+    Sampler::rule::<lms::Lms>("lms", "Linear multistep", DEIS, order(4, 2), CONTINUOUS),
     Sampler::of::<dpm_solver::DpmSolver>("dpm_solver", "DPM-Solver", DPM, order(3, 2), DISCRETE),
     Sampler::of::<dpm_fast::DpmFast>("dpm_fast", "DPM fast", DPM, order(2, 2), CONTINUOUS),
     Sampler::of::<dpm_adaptive::DpmAdaptive>("dpm_adaptive", "DPM adaptive", DPM, None, CONTINUOUS).costing("as needed"),
@@ -102,8 +102,7 @@ impl Sampler {
         order: Option<Order>,
         ends: Ends,
     ) -> Self {
-        let entry = Entry::new::<S>(name, title, paper, read_solver::<S>);
-        Self { entry, order, evaluations: "N", ends, schedule: None }
+        Self::line(Entry::new::<S>(name, title, paper, read_solver::<S>), order, ends)
     }
 
     const fn rule<R: Rule + Options + Send + Sync>(
@@ -113,7 +112,10 @@ impl Sampler {
         order: Option<Order>,
         ends: Ends,
     ) -> Self {
-        let entry = Entry::new::<R>(name, title, paper, read_rule::<R>);
+        Self::line(Entry::new::<R>(name, title, paper, read_rule::<R>), order, ends)
+    }
+
+    const fn line(entry: Entry<dyn AnySolver>, order: Option<Order>, ends: Ends) -> Self {
         Self { entry, order, evaluations: "N", ends, schedule: None }
     }
 
