@@ -26,8 +26,13 @@ impl Solver for DpmFast {
     }
 
     fn sample(self, mut run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
+        let mut sizes = groups(finite(&run.grid).len() - 1);
+        let (before, after) = (run.grid.first().alpha == 0.0, run.grid.last().sigma == 0.0);
+        sizes.splice(0..0, before.then_some(1));
+        sizes.extend(after.then_some(1));
         run.grid = respaced(&run.grid, &*run.process);
-        Box::pin(fast(run))
+        let (form, difference) = (Form::Noise, Difference::Midpoint);
+        Box::pin(Singlestep { form, difference, order: 3, lower_order_final: false }.through(run, sizes))
     }
 }
 
@@ -63,20 +68,4 @@ fn groups(n: usize) -> Vec<usize> {
         0 => Vec::new(),
         rest => [vec![3; full], vec![rest]].concat(),
     }
-}
-
-async fn fast(run: Run) -> Result<Tensor> {
-    let solver = Singlestep { form: Form::Noise, difference: Difference::Midpoint, order: 3, lower_order_final: false };
-    let levels = run.grid.levels();
-    let inner = finite(&run.grid).len() - 1;
-    let mut sizes = groups(inner);
-    let (before, after) = (levels[0].alpha == 0.0, levels[levels.len() - 1].sigma == 0.0);
-    sizes.splice(0..0, before.then_some(1));
-    sizes.extend(after.then_some(1));
-    let (mut x, mut at) = (run.x.shallow_clone(), 0);
-    for size in sizes {
-        x = solver.leap(&run, &x, &levels[at..=at + size]).await?;
-        at += size;
-    }
-    Ok(x)
 }

@@ -28,11 +28,18 @@ impl Singlestep {
     /// # Errors
     /// What the network fails with.
     pub async fn walk(self, run: Run) -> Result<Tensor> {
-        let mut x = run.x.shallow_clone();
-        let levels = run.grid.levels();
-        let mut at = 0;
-        for size in self.groups(run.grid.len(), run.grid.last().sigma == 0.0) {
-            x = self.leap(&run, &x, &levels[at..=at + size]).await?;
+        let groups = self.groups(run.grid.len(), run.grid.last().sigma == 0.0);
+        self.through(run, groups).await
+    }
+
+    /// The same where each step takes so many of the grid's.
+    ///
+    /// # Errors
+    /// What the network fails with.
+    pub async fn through(self, run: Run, groups: Vec<usize>) -> Result<Tensor> {
+        let (mut x, mut at) = (run.x.shallow_clone(), 0);
+        for size in groups {
+            x = self.leap(&run, &x, &run.grid.levels()[at..=at + size]).await?;
             at += size;
         }
         Ok(x)
@@ -53,10 +60,7 @@ impl Singlestep {
     }
 
     /// One step, from the first of the levels to the last.
-    ///
-    /// # Errors
-    /// What the network fails with.
-    pub async fn leap(self, run: &Run, start: &Tensor, levels: &[Level]) -> Result<Tensor> {
+    async fn leap(self, run: &Run, start: &Tensor, levels: &[Level]) -> Result<Tensor> {
         let mut x = start.shallow_clone();
         let mut estimates: Vec<Estimate> = Vec::new();
         for at in 1..levels.len() {
