@@ -12,7 +12,7 @@ ifeq ($(DEVICE),cuda)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test check fmt fmt-check lint doc deny openapi methods bench goldens venv libtorch
+.PHONY: help serve build test check fmt fmt-check lint doc deny openapi methods bench compare goldens venv libtorch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ methods: build ## write docs/methods.md anew
 bench: build venv ## measure against a bare loop and a Python server, on this machine
 	$(WITH_LIBTORCH) $(CARGO) bench --no-run --profile release --bench forward --bench bare_loop
 	.venv/bin/python benches/measure.py
+
+compare: build ## compare samplers on the embedded model, as README shows it
+	OMP_WAIT_POLICY=PASSIVE target/release/darkroom compare --seeds 4 --output docs/images/compare
 
 goldens: venv ## the golden numbers of tests/data, anew
 	.venv/bin/python tests/data/make_goldens.py

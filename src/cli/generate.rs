@@ -10,7 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Misuse;
+use super::{
+    Misuse, in_memory,
+    values::{name_or_json, size},
+};
 use crate::{
     app::App,
     config::Config,
@@ -67,13 +70,8 @@ pub struct Arguments {
 impl Arguments {
     /// Makes the pictures and writes them.
     pub async fn run(self, mut config: Config) -> anyhow::Result<()> {
-        config.log.level = "warn".into();
+        in_memory(&mut config, self.model.as_deref());
         telemetry::start(&config.log)?;
-        config.store.database_url = "sqlite::memory:".into();
-        config.store.blob_url = "memory:".into();
-        if let Some(model) = &self.model {
-            config.models.default.clone_from(model);
-        }
         let request = self.request()?;
         let app = App::start(config).await?;
         let made = make(&app, request, &self.output).await;
@@ -162,21 +160,5 @@ fn format(path: &Path) -> Result<Format, Misuse> {
         "webp" => Ok(Format::Webp),
         "safetensors" => Ok(Format::Safetensors),
         _ => Err(Misuse(format!("{}: name a .png, .jpg, .webp or .safetensors file", path.display()))),
-    }
-}
-
-fn size(text: &str) -> Result<(u32, u32), String> {
-    let sides =
-        text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    sides.ok_or_else(|| "write width and height in pixels, such as 64x64".into())
-}
-
-/// What begins like JSON must be JSON; anything else is a name.
-fn name_or_json(text: &str) -> Result<Value, String> {
-    let number = text.parse::<f64>().is_ok();
-    match serde_json::from_str(text) {
-        Ok(value) => Ok(value),
-        Err(error) if number || text.starts_with(['{', '[', '"']) => Err(error.to_string()),
-        Err(_) => Ok(text.into()),
     }
 }

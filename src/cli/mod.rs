@@ -10,11 +10,13 @@ use clap::{Parser, Subcommand};
 
 use crate::{catalog::NoSuchModel, config::Config};
 
+mod compare;
 mod generate;
 mod methods;
 mod models;
 mod openapi;
 mod serve;
+mod values;
 
 /// Makes pictures from text: as an HTTP service, or one at a time.
 ///
@@ -37,6 +39,7 @@ struct Arguments {
 enum Command {
     Serve(serve::Arguments),
     Generate(generate::Arguments),
+    Compare(compare::Arguments),
     Models(models::Arguments),
     Methods(methods::Arguments),
     Openapi(openapi::Arguments),
@@ -65,9 +68,20 @@ fn obey(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve(command) => runtime.block_on(command.run(load()?)),
         Command::Generate(command) => runtime.block_on(command.run(load()?)),
+        Command::Compare(command) => runtime.block_on(command.run(load()?)),
         Command::Models(command) => command.run(&load()?),
         Command::Methods(command) => command.run(),
         Command::Openapi(command) => command.run(),
+    }
+}
+
+/// For work that ends with the command: nothing of it touches a server's store, and only trouble is logged.
+fn in_memory(config: &mut Config, model: Option<&str>) {
+    config.log.level = "warn".into();
+    config.store.database_url = "sqlite::memory:".into();
+    config.store.blob_url = "memory:".into();
+    if let Some(model) = model {
+        model.clone_into(&mut config.models.default);
     }
 }
 

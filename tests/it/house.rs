@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("app", "catalog config engine http job metrics store"),
     ("ask", ""),
     ("catalog", "config model"),
-    ("cli", "app catalog config engine guidance http job sampler schedule store telemetry wrapper"),
+    ("cli", "app catalog config engine guidance http job model pixels sampler schedule store telemetry wrapper"),
     ("config", "denoiser process"),
     ("denoiser", "ask guidance process"),
     ("engine", "ask catalog config job metrics model noise pixels store task"),

@@ -20,6 +20,7 @@ mod case_prompts;
 mod case_samplers;
 mod cli;
 mod company;
+mod compare;
 mod crash;
 mod embedded;
 mod events;
