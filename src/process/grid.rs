@@ -44,6 +44,11 @@ impl Grid {
         self.0.windows(2).map(|pair| (pair[0], pair[1]))
     }
 
+    /// What is left of it after so many steps, if anything is.
+    pub fn after(&self, steps: usize) -> Option<Self> {
+        (steps < self.len()).then(|| Self(self.0[steps..].to_vec()))
+    }
+
     /// The share of the steps that lie behind a level, 0 at the noisiest; a level between two of the grid counts as the
     /// noisier one, so that the inner evaluations of a step belong to it.
     pub fn share(&self, level: &Level) -> f64 {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use utoipa::ToSchema;
 
-use super::{Run, Solver, pndm::Pseudo};
+use super::{EVERYWHERE, Place, Run, Solver, pndm::Pseudo};
 use crate::{error::Result, process::Grid};
 
 /// PLMS: the pseudo linear multistep method of PNDM after one pseudo step of Heun's (Liu et al. 2022, arXiv 2202.09778;
@@ -31,6 +31,10 @@ impl Plms {
 impl Solver for Plms {
     fn evaluations(&self, grid: &Grid) -> Option<usize> {
         Some(self.pseudo().evaluations(grid))
+    }
+
+    fn carries(&self) -> &'static [Place] {
+        EVERYWHERE
     }
 
     fn sample(self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {

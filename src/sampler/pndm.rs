@@ -1,11 +1,13 @@
-use std::collections::VecDeque;
-
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use utoipa::ToSchema;
 
-use super::{Run, Solver, adams::bashforth, combine};
+use super::{
+    EVERYWHERE, Place, Rule, Run, Solver, Span, Weights,
+    adams::{bashforth, constant},
+    combine, march,
+};
 use crate::{
     error::Result,
     process::{Grid, Level},
@@ -47,6 +49,10 @@ impl Solver for Pndm {
         Some(self.pseudo().evaluations(grid))
     }
 
+    fn carries(&self) -> &'static [Place] {
+        EVERYWHERE
+    }
+
     fn sample(self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
         Box::pin(self.pseudo().walk(run))
     }
@@ -63,7 +69,8 @@ impl Pndm {
     }
 }
 
-/// Adams and Bashforth, after so many first steps of the pseudo Runge-Kutta method and of Heun's.
+/// Adams and Bashforth, after so many first steps of the pseudo Runge-Kutta method and of Heun's. Wrappers of steps take hold
+/// after those.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pseudo {
     pub order: usize,
@@ -72,60 +79,75 @@ pub(super) struct Pseudo {
 }
 
 impl Pseudo {
-    /// Evaluations of the step at `index`: there is nothing to evaluate where no noise is.
-    fn of_step(self, index: usize, to: &Level) -> usize {
-        match index {
-            _ if to.sigma == 0.0 => 1,
+    /// Evaluations of each of the first steps: there is nothing to evaluate where no noise is, and from noise alone no slope.
+    fn start(self, grid: &Grid) -> Vec<usize> {
+        let inner = grid.steps().take_while(|(_, to)| to.sigma > 0.0).enumerate();
+        let cost = |(index, (from, _)): (usize, (Level, Level))| match index {
+            _ if from.alpha == 0.0 => 1,
             index if index < self.kutta => 4,
-            index if index < self.heun => 2,
-            _ => 1,
-        }
+            _ => 2,
+        };
+        inner.take(self.kutta.max(self.heun)).map(cost).collect()
     }
 
     pub fn evaluations(self, grid: &Grid) -> usize {
-        grid.steps().enumerate().map(|(index, (_, to))| self.of_step(index, &to)).sum()
+        let start = self.start(grid);
+        start.iter().sum::<usize>() + grid.len() - start.len()
     }
 
-    pub async fn walk(self, run: Run) -> Result<Tensor> {
-        let mut x = run.x.shallow_clone();
-        let mut past: VecDeque<Tensor> = VecDeque::new();
-        for (index, (from, to)) in run.grid.steps().enumerate() {
-            past.push_front(run.denoiser.denoise(&x, &from).await?.eps);
-            past.truncate(self.order.max(1));
-            let eps = match self.of_step(index, &to) {
-                4 => kutta(&run, &x, &past[0], (&from, &to)).await?,
-                2 => heun(&run, &x, &past[0], (&from, &to)).await?,
-                _ => weighed(&past),
+    pub async fn walk(self, mut run: Run) -> Result<Tensor> {
+        let start = self.start(&run.grid);
+        for (evaluations, (from, to)) in start.iter().zip(run.grid.clone().steps()) {
+            let estimate = run.denoiser.denoise(&run.x, &from).await?;
+            let (first, way) = (&estimate.eps, (&from, &to));
+            run.x = match evaluations {
+                4 => transfer(&run.x, &kutta(&run, first, way).await?, way),
+                2 => transfer(&run.x, &heun(&run, first, way).await?, way),
+                _ => combine(&[(to.alpha, &estimate.x0), (to.sigma, first)]),
             };
-            x = transfer(&x, &eps, &from, &to);
+            run.warm.insert(0, (from, estimate));
         }
-        Ok(x)
+        match run.grid.after(start.len()) {
+            Some(grid) => march(self, Run { grid, ..run }).await,
+            None => Ok(run.x),
+        }
     }
 }
 
-fn weighed(past: &VecDeque<Tensor>) -> Tensor {
-    let weights = bashforth(past.len(), 1.0);
-    combine(&weights.into_iter().zip(past).collect::<Vec<_>>())
-}
+impl Rule for Pseudo {
+    fn history(&self) -> usize {
+        self.order
+    }
 
-/// DDIM's step: `x' = (alpha' / alpha) x + (sigma' - (alpha' / alpha) sigma) eps`; from pure noise x is the noise.
-fn transfer(x: &Tensor, eps: &Tensor, from: &Level, to: &Level) -> Tensor {
-    match from.alpha {
-        0.0 => combine(&[(to.sigma / from.sigma, x)]),
-        alpha => combine(&[(to.alpha / alpha, x), (to.sigma - to.alpha / alpha * from.sigma, eps)]),
+    fn lower_order_final(&self) -> bool {
+        false
+    }
+
+    fn clean_order(&self) -> usize {
+        self.order
+    }
+
+    fn predict(&self, span: &Span) -> Weights {
+        constant(span, &bashforth(span.past.len(), 1.0))
     }
 }
 
-async fn heun(run: &Run, x: &Tensor, first: &Tensor, (from, to): (&Level, &Level)) -> Result<Tensor> {
-    let second = run.denoiser.denoise(&transfer(x, first, from, to), to).await?.eps;
+/// DDIM's step: `x' = (alpha' / alpha) x + (sigma' - (alpha' / alpha) sigma) eps`, from a level with a signal.
+fn transfer(x: &Tensor, eps: &Tensor, (from, to): (&Level, &Level)) -> Tensor {
+    let kept = to.alpha / from.alpha;
+    combine(&[(kept, x), (to.sigma - kept * from.sigma, eps)])
+}
+
+async fn heun(run: &Run, first: &Tensor, (from, to): (&Level, &Level)) -> Result<Tensor> {
+    let second = run.denoiser.denoise(&transfer(&run.x, first, (from, to)), to).await?.eps;
     Ok(combine(&[(0.5, first), (0.5, &second)]))
 }
 
-async fn kutta(run: &Run, x: &Tensor, first: &Tensor, (from, to): (&Level, &Level)) -> Result<Tensor> {
-    let middle = run.process.at(0.5 * (from.t + to.t));
-    let second = run.denoiser.denoise(&transfer(x, first, from, &middle), &middle).await?.eps;
-    let third = run.denoiser.denoise(&transfer(x, &second, from, &middle), &middle).await?.eps;
-    let fourth = run.denoiser.denoise(&transfer(x, &third, from, to), to).await?.eps;
+async fn kutta(run: &Run, first: &Tensor, (from, to): (&Level, &Level)) -> Result<Tensor> {
+    let middle = &run.process.at(0.5 * (from.t + to.t));
+    let second = run.denoiser.denoise(&transfer(&run.x, first, (from, middle)), middle).await?.eps;
+    let third = run.denoiser.denoise(&transfer(&run.x, &second, (from, middle)), middle).await?.eps;
+    let fourth = run.denoiser.denoise(&transfer(&run.x, &third, (from, to)), to).await?.eps;
     let (outer, inner) = (1.0 / 6.0, 1.0 / 3.0);
     Ok(combine(&[(outer, first), (inner, &second), (inner, &third), (outer, &fourth)]))
 }

@@ -57,7 +57,7 @@ impl Teleport {
 
 impl Wrapper for Teleport {
     fn grid(&self, grid: Grid) -> Grid {
-        Grid::new(grid.levels()[self.skipped(&grid)..].to_vec())
+        grid.after(self.skipped(&grid)).expect("one step is left")
     }
 
     fn evaluations(&self, grid: &Grid) -> usize {
@@ -80,7 +80,7 @@ impl Wrapper for Teleport {
             let way = &run.grid.levels()[..skipped];
             run.warm = way.iter().rev().take(WARM).map(|level| (*level, gaussian.estimate(&z, level))).collect();
             run.x = gaussian.at(&z, &run.grid.levels()[skipped]);
-            run.grid = Grid::new(run.grid.levels()[skipped..].to_vec());
+            run.grid = self.grid(run.grid.clone());
             Ok(())
         })
     }

@@ -89,7 +89,10 @@ pub fn reference(sampler: &Value) -> Result<Contestant, Misuse> {
 }
 
 fn misuse(flag: &str, fault: &Fault) -> Misuse {
-    Misuse(format!("{flag}: {fault}"))
+    match fault.pointer.as_str() {
+        "" => Misuse(format!("{flag}: {}", fault.message)),
+        _ => Misuse(format!("{flag}: {fault}")),
+    }
 }
 
 /// All that is fixed before the first run.
