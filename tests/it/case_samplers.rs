@@ -137,11 +137,37 @@ async fn the_next_time_is_the_next_of_the_list() {
 async fn leading_with_an_offset_stays_inside_the_training_times() {
     let home = Home::new();
     let server = home.start();
-    let wish = |steps: u32| json!({"sampler": "ddim", "schedule": {"name": "leading", "offset": 1}, "steps": steps});
-    for steps in [1, 3, 27, 999, 1000] {
-        let job: Value = server.make(wish(steps)).await;
-        assert_eq!(job["usage"]["evaluations"], steps);
+    let wish =
+        |name: &str, steps: u32| json!({"sampler": name, "schedule": {"name": "leading", "offset": 1}, "steps": steps});
+    for steps in [1, 2, 3, 9, 27, 999, 1000] {
+        for name in ["ddim", "ddpm", "plms"] {
+            let job: Value = server.make(wish(name, steps)).await;
+            // The first step of PLMS takes two, but for one into sigma 0.
+            let second = u32::from(name == "plms" && steps > 1);
+            assert_eq!(job["usage"]["evaluations"], steps + second, "{name} {steps}");
+        }
     }
-    let refused: Value = server.post("/v1/generations", &wish(1001)).send().await.unwrap().json().await.unwrap();
+    let refused: Value =
+        server.post("/v1/generations", &wish("ddim", 1001)).send().await.unwrap().json().await.unwrap();
     assert_eq!(refused["errors"][0]["pointer"], "/steps", "{refused}");
+}
+
+/// C23: the last block of third order may end in sigma 0, whatever the steps leave for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn single_steps_of_third_order_end_for_every_number_of_steps() {
+    let home = Home::new();
+    let server = home.start();
+    for steps in 1..=20 {
+        for threshold in [json!(null), json!({})] {
+            let job: Value = server
+                .make(json!({"sampler": {"name": "dpm_solver", "order": 3, "threshold": threshold}, "steps": steps}))
+                .await;
+            assert_eq!(job["usage"]["evaluations"], steps);
+            let url = job["images"][0]["url"].as_str().unwrap();
+            let png = server.get(url).send().await.unwrap().bytes().await.unwrap();
+            let picture = image::load_from_memory(&png).unwrap().into_rgb8();
+            let (least, most) = (picture.as_raw().iter().min(), picture.as_raw().iter().max());
+            assert!(least < most, "{steps} steps: one colour, {least:?}");
+        }
+    }
 }

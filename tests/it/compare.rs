@@ -8,12 +8,16 @@ use std::{
 use serde_json::Value;
 
 fn compare(dir: &Path, arguments: &[&str]) -> Output {
+    on("gaussian", "no-such-folder", dir, arguments)
+}
+
+fn on(model: &str, models: &str, dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_darkroom"))
         .arg("compare")
         .args(arguments)
         .current_dir(dir)
-        .env("DARKROOM__MODELS__DEFAULT", "gaussian")
-        .env("DARKROOM__MODELS__DIR", "no-such-folder")
+        .env("DARKROOM__MODELS__DEFAULT", model)
+        .env("DARKROOM__MODELS__DIR", models)
         .output()
         .unwrap()
 }
@@ -71,6 +75,39 @@ fn errors_fall_with_the_steps_and_the_order() {
     assert_eq!(plot.matches("<polyline").count(), 2, "a line for each sampler with an error");
     assert_eq!(plot.matches("<circle").count(), 6, "a point for each of its runs");
     assert_eq!(grid.matches("data:image/png;base64,").count(), 4 * 3 + 1, "the pictures, and the converged one");
+}
+
+/// The ranking of the papers: DDIM is the worst of the good ones, UniPC the best, and wrappers mend what they are made for.
+#[test]
+fn the_trained_model_ranks_samplers_as_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrapped = [
+        r#"{"name": "ddim", "wrap": ["dualfast"]}"#,
+        r#"{"name": "ddim", "wrap": ["time_shift"]}"#,
+        r#"{"name": "plms", "wrap": [{"name": "momentum", "beta": 0.8}]}"#,
+    ];
+    let mut arguments = vec!["--samplers", "ddim,dpmpp_2m,deis,unipc,plms", "--steps", "8,10"];
+    arguments.extend(["--schedule", "uniform_lambda", "--reference", "unipc", "--reference-steps", "80"]);
+    arguments.extend(wrapped.iter().flat_map(|sampler| ["--sampler", sampler]));
+    let done = on("emoji64", concat!(env!("CARGO_MANIFEST_DIR"), "/models"), dir.path(), &arguments);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let results = std::fs::read(dir.path().join("compare/results.json")).unwrap();
+    let results: Value = serde_json::from_slice(&results).unwrap();
+    assert!(results["reference"]["moved"].as_f64().unwrap() < 0.002);
+    let worse_to_better = [
+        ("DDIM", "DPM-Solver++ 2M"),
+        ("DDIM", "DEIS"),
+        ("DPM-Solver++ 2M", "UniPC"),
+        ("DEIS", "UniPC"),
+        ("DDIM", "DDIM + dualfast"),
+        ("DDIM", "DDIM + time_shift"),
+        ("PLMS", "PLMS + momentum, beta 0.8"),
+    ];
+    for (worse, better) in worse_to_better {
+        for (worse_error, error) in errors(&results, worse).iter().zip(errors(&results, better)) {
+            assert!(error < *worse_error, "{better} {error}, {worse} {worse_error}");
+        }
+    }
 }
 
 /// With the reference itself among the runs the distance is none at all, in latents and in pictures.

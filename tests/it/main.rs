@@ -27,6 +27,7 @@ mod events;
 mod folders;
 mod house;
 mod identities;
+mod marginals;
 mod options;
 mod parity_networks;
 mod parity_pictures;

@@ -1,6 +1,6 @@
 //! What is compared with what: from the command line to requests.
 
-use std::{iter, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -35,19 +35,27 @@ pub struct Contestant {
 impl Contestant {
     fn new(sampler: &Value) -> Result<Self, Fault> {
         let stack = Stack::read(sampler)?;
-        let given = sampler.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
-        let given = given.map(|(name, value)| format!("{name} {}", words(value)));
-        let title = iter::once(stack.sampler.entry.title.to_owned()).chain(given).collect::<Vec<_>>().join(", ");
+        let title = stack.sampler.entry.title.to_owned() + &given(sampler);
         Ok(Self { sampler: sampler.clone(), title, stochastic: stack.solver.stochastic() })
     }
 }
 
-/// A value without the marks of JSON; of an object its name.
+/// The options of an object with a name, and what is wrapped around it.
+fn given(object: &Value) -> String {
+    let fields = object.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
+    let field = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+        ("wrap", Value::Array(wrappers)) => wrappers.iter().map(|one| format!(" + {}", words(one))).collect::<String>(),
+        _ => format!(", {name} {}", words(value)),
+    };
+    fields.map(field).collect()
+}
+
+/// A value without the marks of JSON.
 fn words(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" + "),
-        Value::Object(fields) if fields.contains_key("name") => words(&fields["name"]),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) if fields.contains_key("name") => words(&fields["name"]) + &given(value),
         other => other.to_string(),
     }
 }
