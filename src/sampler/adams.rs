@@ -18,13 +18,14 @@ const POINTS: [(f64, f64); 5] = [
     (-0.906_179_845_938_664, 0.236_926_885_056_189_1),
 ];
 
-/// Through all estimates of the span, polynomial in `rho`: also into `sigma = 0`.
+/// Through the newest estimates of the span that had a signal, polynomial in `rho`: also into `sigma = 0`.
 pub fn in_ratio(span: &Span) -> Weights {
     let (from, to) = (span.from.ratio(), span.to.ratio());
     if !from.is_finite() || from == to {
         return ancestral(span, 0.0);
     }
-    let places: Vec<f64> = span.past.iter().map(|level| (level.ratio() - from) / (to - from)).collect();
+    let ratios = span.past.iter().map(crate::process::Level::ratio).take_while(|ratio| ratio.is_finite());
+    let places: Vec<f64> = ratios.map(|ratio| (ratio - from) / (to - from)).collect();
     step(span, integrals(0.0, &places))
 }
 

@@ -18,6 +18,11 @@ pub fn split(s: f64, next: f64, eta: f64) -> (f64, f64) {
     ((next * next - up * up).max(0.0).sqrt(), up)
 }
 
+/// Whether a step between these ratios has an inside: from a signal, and not all the way down.
+fn halved(s: f64, down: f64) -> bool {
+    s.is_finite() && down > 0.0
+}
+
 /// A walk in steps of second order whose second estimate is made in the middle of the step in lambda.
 #[derive(Clone, Copy, Debug)]
 pub struct Midway {
@@ -31,8 +36,12 @@ pub struct Midway {
 
 impl Midway {
     /// Two evaluations in each step that has an inside.
-    pub fn evaluations(grid: &Grid) -> usize {
-        grid.steps().map(|(from, to)| if from.ratio().is_finite() && to.sigma > 0.0 { 2 } else { 1 }).sum()
+    pub fn evaluations(self, grid: &Grid) -> usize {
+        let of_step = |(from, to): (Level, Level)| {
+            let (down, _) = split(from.ratio(), to.ratio(), self.eta);
+            if halved(from.ratio(), down) { 2 } else { 1 }
+        };
+        grid.steps().map(of_step).sum()
     }
 
     /// Whether it draws noise.
@@ -61,7 +70,7 @@ impl Midway {
     async fn step(self, run: &Run, x: &Tensor, from: &Level, (to, down): (Level, f64)) -> Result<Tensor> {
         let first = run.denoiser.denoise(x, from).await?;
         let s = from.ratio();
-        if !s.is_finite() || down == 0.0 {
+        if !halved(s, down) {
             return Ok(combine(&[(to.alpha, &first.x0), (to.alpha * down, &first.eps)]));
         }
         let middle = run.process.at_ratio((s * down).sqrt());

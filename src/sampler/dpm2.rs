@@ -12,12 +12,15 @@ use crate::{error::Result, process::Grid};
 #[serde(default)]
 pub struct Dpm2 {}
 
+/// Along the path itself.
+const STRAIGHT: Midway = Midway { by: Form::Noise, eta: 0.0, s_noise: 0.0 };
+
 impl Solver for Dpm2 {
     fn evaluations(&self, grid: &Grid) -> Option<usize> {
-        Some(Midway::evaluations(grid))
+        Some(STRAIGHT.evaluations(grid))
     }
 
     fn sample(self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
-        Box::pin(Midway { by: Form::Noise, eta: 0.0, s_noise: 0.0 }.walk(run))
+        Box::pin(STRAIGHT.walk(run))
     }
 }

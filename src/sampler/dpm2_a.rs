@@ -32,7 +32,7 @@ impl Dpm2A {
 
 impl Solver for Dpm2A {
     fn evaluations(&self, grid: &Grid) -> Option<usize> {
-        Some(Midway::evaluations(grid))
+        Some(self.midway().evaluations(grid))
     }
 
     fn stochastic(&self) -> bool {

@@ -69,7 +69,9 @@ impl Solver for DpmAdaptive {
 
 async fn adapt(options: DpmAdaptive, run: Run) -> Result<Tensor> {
     let inner = finite(&run.grid);
-    let (first, last) = (inner[0], inner[inner.len() - 1]);
+    let (Some(first), Some(last)) = (inner.first().copied(), inner.last().copied()) else {
+        return plain(&run, &run.x, run.grid.first(), run.grid.last()).await;
+    };
     let mut x = run.x.shallow_clone();
     if run.grid.first().alpha == 0.0 {
         x = plain(&run, &x, run.grid.first(), first).await?;

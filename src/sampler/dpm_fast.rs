@@ -26,20 +26,29 @@ impl Solver for DpmFast {
     }
 
     fn sample(self, mut run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
-        let mut sizes = groups(finite(&run.grid).len() - 1);
-        let (before, after) = (run.grid.first().alpha == 0.0, run.grid.last().sigma == 0.0);
-        sizes.splice(0..0, before.then_some(1));
-        sizes.extend(after.then_some(1));
+        let sizes = sizes(&run.grid);
         run.grid = respaced(&run.grid, &*run.process);
         let (form, difference) = (Form::Noise, Difference::Midpoint);
         Box::pin(Singlestep { form, difference, order: 3, lower_order_final: false }.through(run, sizes))
     }
 }
 
+/// How many of the grid's steps each step takes: the one from noise alone and the one into a clean picture stay by
+/// themselves.
+fn sizes(grid: &Grid) -> Vec<usize> {
+    let Some(inner) = finite(grid).len().checked_sub(1) else { return vec![1; grid.len()] };
+    let (before, after) = (grid.first().alpha == 0.0, grid.last().sigma == 0.0);
+    let ends = [before, after].map(|there| there.then_some(1));
+    ends[0].into_iter().chain(groups(inner)).chain(ends[1]).collect()
+}
+
 /// The grid's levels anew: outer ones equal in lambda, inner ones equal between them. Its first level stays where it has no
 /// signal, and its last where it has no noise.
 fn respaced(grid: &Grid, process: &dyn Process) -> Grid {
     let inner = finite(grid);
+    if inner.is_empty() {
+        return grid.clone();
+    }
     let (from, to) = (inner[0].lambda(), inner[inner.len() - 1].lambda());
     let groups = groups(inner.len() - 1);
     let outer = (to - from) / groups.len().max(1) as f64;

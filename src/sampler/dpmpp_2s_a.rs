@@ -33,7 +33,7 @@ impl Dpmpp2sA {
 
 impl Solver for Dpmpp2sA {
     fn evaluations(&self, grid: &Grid) -> Option<usize> {
-        Some(Midway::evaluations(grid))
+        Some(self.midway().evaluations(grid))
     }
 
     fn stochastic(&self) -> bool {

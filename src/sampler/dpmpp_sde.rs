@@ -3,12 +3,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use utoipa::ToSchema;
 
-use super::{
-    Run, Solver,
-    ancestral::{Midway, split},
-    combine,
-    span::Draws,
-};
+use super::{Run, Solver, ancestral::split, combine, span::Draws};
 use crate::{
     error::Result,
     process::{Grid, Level},
@@ -41,7 +36,7 @@ impl Default for DpmppSde {
 
 impl Solver for DpmppSde {
     fn evaluations(&self, grid: &Grid) -> Option<usize> {
-        Some(Midway::evaluations(grid))
+        Some(grid.steps().map(|(from, to)| if halved(&from, &to) { 2 } else { 1 }).sum())
     }
 
     fn stochastic(&self) -> bool {
@@ -64,11 +59,16 @@ impl Solver for DpmppSde {
     }
 }
 
+/// Whether a step has an inside.
+fn halved(from: &Level, to: &Level) -> bool {
+    from.ratio().is_finite() && to.sigma > 0.0
+}
+
 impl DpmppSde {
     async fn step(&self, run: &Run, x: &Tensor, draw: u32, (from, to): (Level, Level)) -> Result<Tensor> {
         let first = run.denoiser.denoise(x, &from).await?;
         let s = from.ratio();
-        if to.sigma == 0.0 || !s.is_finite() {
+        if !halved(&from, &to) {
             let (down, up) = split(s, to.ratio(), self.eta);
             let there = combine(&[(to.alpha, &first.x0), (to.alpha * down, &first.eps)]);
             return Ok(self.noised(run, &there, draw + 1, to.alpha * up));

@@ -74,7 +74,7 @@ impl Walk {
         let z = (weights.z != 0.0)
             .then(|| self.noise.step(u32::try_from(step.index).expect("at most a few thousand steps")) * weights.z);
         let bends = self.hooks.iter().any(|hook| hook.bends());
-        let bent = bends.then(|| weights.clone().in_one_form(&step.from)).flatten();
+        let bent = bends.then(|| weights.clone().in_one_form(&step.from)).flatten().filter(Weights::weighs);
         let (c, mut sum) = match bent {
             Some(weights) => (weights.x, self.bent(&weights, step, (start, highest))),
             None => (weights.x, self.sum(weights)),

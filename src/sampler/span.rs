@@ -68,6 +68,11 @@ impl Weights {
         Self { x, eps, ..Self::default() }
     }
 
+    /// Whether any estimate counts.
+    pub fn weighs(&self) -> bool {
+        self.x0.iter().chain(&self.eps).any(|weight| *weight != 0.0)
+    }
+
     /// The same in one form: where both occur, the newest clean picture is `(x - sigma eps) / alpha` at `from`. `None`
     /// without any signal there.
     pub fn in_one_form(self, from: &Level) -> Option<Self> {
