@@ -14,6 +14,10 @@ impl Default for Flow {
 }
 
 impl Process for Flow {
+    fn name(&self) -> &'static str {
+        "flow"
+    }
+
     fn at(&self, t: f64) -> Level {
         let (low, high) = self.range();
         let t = t.clamp(low, high);

@@ -4,19 +4,29 @@
 
 use std::fmt::Debug;
 
+mod change;
 mod flow;
 mod grid;
+mod mean_reverting;
 mod named;
+mod resfusion;
+mod residual;
+mod table;
 mod ve;
 mod vp;
 
+pub use change::Change;
 pub use flow::Flow;
 pub use grid::Grid;
+pub use mean_reverting::{MeanReverting, Theta};
 pub use named::Named;
+pub use resfusion::Resfusion;
+pub use residual::Residual;
 pub use ve::Ve;
 pub use vp::{Betas, Vp};
 
-/// One noise level: `x = alpha * x0 + sigma * eps`. `t` is what the network is told.
+/// One noise level: `x = alpha * x0 + sigma * eps`, in the variables of [`Change`] where there is one. `t` is what the
+/// network is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
     /// The network's time.
@@ -41,6 +51,9 @@ impl Level {
 
 /// A family of levels indexed by the network's time; noise rises with `t`.
 pub trait Process: Debug + Send + Sync {
+    /// Its kind, as `/v1/models` says it.
+    fn name(&self) -> &'static str;
+
     /// The level at time `t`, which is first brought into [`Process::range`].
     fn at(&self, t: f64) -> Level;
 
@@ -65,8 +78,25 @@ pub trait Process: Debug + Send + Sync {
         1000
     }
 
-    /// Whether the network was trained on the integers 0..N-1 only.
+    /// Whether the network was trained on integers only.
     fn integer_times(&self) -> bool {
         true
+    }
+
+    /// What lies between the network's pictures and the solver's states at a level.
+    fn change(&self, level: &Level) -> Change {
+        let _ = level;
+        Change::default()
+    }
+
+    /// Share of the state that the way up from a level to a noisier one keeps in the published chain; the rest is fresh
+    /// noise.
+    fn kept(&self, noisier: &Level, level: &Level) -> f64 {
+        noisier.alpha / level.alpha
+    }
+
+    /// Whether it starts from a degraded picture.
+    fn restores(&self) -> bool {
+        self.change(&self.clean()).mean > 0.0
     }
 }

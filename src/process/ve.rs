@@ -14,6 +14,10 @@ impl Default for Ve {
 }
 
 impl Process for Ve {
+    fn name(&self) -> &'static str {
+        "variance_exploding"
+    }
+
     fn at(&self, t: f64) -> Level {
         let (low, high) = self.range();
         let t = t.clamp(low, high);

@@ -46,7 +46,7 @@ fn cosine_beta(i: f64, n: f64) -> f64 {
     (1.0 - bar(i + 1.0) / bar(i)).min(0.999)
 }
 
-fn linspace(from: f64, to: f64, n: usize) -> Vec<f64> {
+pub(super) fn linspace(from: f64, to: f64, n: usize) -> Vec<f64> {
     let last = n.saturating_sub(1).max(1) as f64;
     (0..n).map(|i| from + (to - from) * i as f64 / last).collect()
 }
@@ -102,12 +102,16 @@ fn cumulative(betas: &[f64]) -> Vec<f64> {
 }
 
 /// `alpha = sqrt(sigmoid(2 lambda))`, `sigma = sqrt(sigmoid(-2 lambda))`.
-fn level(t: f64, lambda: f64) -> Level {
+pub(super) fn level(t: f64, lambda: f64) -> Level {
     let share = |x: f64| (1.0 + (-2.0 * x).exp()).recip().sqrt();
     Level { t, alpha: share(lambda), sigma: share(-lambda) }
 }
 
 impl Process for Vp {
+    fn name(&self) -> &'static str {
+        "variance_preserving"
+    }
+
     fn at(&self, t: f64) -> Level {
         let t = t.clamp(0.0, self.last() as f64);
         let low = t.floor() as usize;

@@ -24,7 +24,7 @@ impl Rule for Ddim {
     }
 
     fn predict(&self, s: &Span) -> Weights {
-        ancestral(s, self.eta)
+        published(s, self.eta)
     }
 
     fn stochastic(&self) -> bool {
@@ -37,17 +37,30 @@ impl Rule for Ddim {
 }
 
 /// A step that forgets the share `eta` of the posterior's noise and draws it afresh.
-///
-/// The posterior variance of `x'` given `x` and `x0` is `(sigma' / sigma)^2 (sigma^2 - (alpha / alpha')^2 sigma'^2)`,
-/// which is eq. (16) of Song et al. 2021 for any process.
 pub(super) fn ancestral(s: &Span, eta: f64) -> Weights {
-    let c = eta * s.to.sigma / s.from.sigma * transition_variance(s).sqrt();
+    renewed(s, eta, transition_variance(s, s.from.alpha / s.to.alpha))
+}
+
+/// The same along the chain that the process was published with.
+pub(super) fn published(s: &Span, eta: f64) -> Weights {
+    renewed(s, eta, published_variance(s))
+}
+
+/// The posterior variance of `x'` given `x` and `x0` is `(sigma' / sigma)^2` times that of `x` given `x'`, which is eq.
+/// (16) of Song et al. 2021 for any process.
+fn renewed(s: &Span, eta: f64, transition_variance: f64) -> Weights {
+    let c = eta * s.to.sigma / s.from.sigma * transition_variance.sqrt();
     let eps = (s.to.sigma * s.to.sigma - c * c).max(0.0).sqrt();
     Weights { x0: vec![s.to.alpha], eps: vec![eps], z: c, ..Weights::default() }
 }
 
-/// Variance of `x` given `x'`: `sigma^2 - (alpha / alpha')^2 sigma'^2`, `beta` of Ho et al. 2020 for one training step.
-pub(super) fn transition_variance(s: &Span) -> f64 {
-    let kept = s.from.alpha / s.to.alpha * s.to.sigma;
+/// Variance of `x` given `x'` in the process's published chain, `beta` of Ho et al. 2020 for one training step.
+pub(super) fn published_variance(s: &Span) -> f64 {
+    transition_variance(s, s.process.kept(&s.from, &s.to))
+}
+
+/// Variance of `x` given `x'` where the share `kept` of it remains.
+fn transition_variance(s: &Span, kept: f64) -> f64 {
+    let kept = kept * s.to.sigma;
     (s.from.sigma * s.from.sigma - kept * kept).max(0.0)
 }

@@ -3,7 +3,7 @@ use utoipa::ToSchema;
 
 use super::{
     Rule, Span, Weights,
-    ddim::{ancestral, transition_variance},
+    ddim::{published, published_variance},
 };
 use crate::denoiser::Threshold;
 
@@ -36,9 +36,9 @@ impl Rule for Ddpm {
     }
 
     fn predict(&self, s: &Span) -> Weights {
-        let mut weights = ancestral(s, 1.0);
+        let mut weights = published(s, 1.0);
         if self.variance == Variance::Large && s.to.sigma > 0.0 {
-            weights.z = transition_variance(s).sqrt();
+            weights.z = published_variance(s).sqrt();
         }
         weights
     }
