@@ -8,16 +8,20 @@ use crate::{
     ask::{Ask, Conditioning, Net, Rows, Stage},
     error::Result,
     guidance::{Branch, Guidance},
-    process::{Grid, Level, Process},
+    process::{Grid, Level},
 };
 
+mod coordinates;
 mod prediction;
+mod stitch;
 mod threshold;
 
-pub use prediction::Prediction;
+pub use coordinates::Coordinates;
+pub use prediction::{Around, Prediction};
+pub use stitch::Stitch;
 pub use threshold::Threshold;
 
-/// What the network says at a level, in both forms, each `[n, C, h, w]`.
+/// What the network says at a level, in both forms and in the solver's variables, each `[n, C, h, w]`.
 #[derive(Debug)]
 pub struct Estimate {
     /// The clean picture.
@@ -32,18 +36,10 @@ pub struct Network {
     pub model: Arc<str>,
     /// What the model predicts.
     pub prediction: Prediction,
+    /// What lies between its pictures and the solver's states.
+    pub coordinates: Rc<Coordinates>,
     /// What goes along with the rows of each branch, `[n, ..]`.
     pub conditions: Conditions,
-}
-
-/// A network that answers for a part of the path.
-pub struct Stitch {
-    /// Which.
-    pub network: Network,
-    /// It answers at levels whose `sigma / alpha` is above this.
-    pub above: f64,
-    /// What its model is told at a level: both have one state space, but each its own times.
-    pub process: Arc<dyn Process>,
 }
 
 /// A change of every estimate before a sampler sees it.
@@ -105,28 +101,32 @@ impl Conditions {
 }
 
 impl Denoiser {
-    /// The estimate for the pictures `x` `[n, C, h, w]` at a level of positive noise: one evaluation for each picture,
+    /// The estimate for the states `x` `[n, C, h, w]` at a level of positive noise: one evaluation for each picture,
     /// one row for each of its branches.
     ///
     /// # Errors
     /// What the network fails with.
     pub async fn denoise(&self, x: &Tensor, level: &Level) -> Result<Estimate> {
-        let (network, t) = self.network(level);
-        let branches = self.guidance.branches(self.grid.share(level));
-        let output = self.net.ask(question(network, x, t, branches)).await?.output;
-        let outputs = output.chunk(i64::try_from(branches.len()).expect("few branches"), 0);
-        let (x0, eps) = network.prediction.read(x, &self.guidance.mix(&outputs), level);
-        let estimate = self.mended(x, level, Estimate { x0, eps });
-        self.net.show(&estimate.x0, self.rows);
+        let own = &self.network.coordinates;
+        let estimate = match self.stitches.iter().find(|stitch| level.ratio() > stitch.above) {
+            None => self.asked(&self.network, x, level, level).await?,
+            Some(stitch) => {
+                let (y, at) = stitch.theirs(own, x, level);
+                stitch.ours(own, self.asked(&stitch.network, &y, &at, level).await?)
+            }
+        };
+        let estimate = self.mended(x, level, estimate);
+        self.net.show(&own.clean(&estimate.x0), self.rows);
         Ok(estimate)
     }
 
-    /// Who answers at a level, and what it is told.
-    fn network(&self, level: &Level) -> (&Network, f64) {
-        match self.stitches.iter().find(|stitch| level.ratio() > stitch.above) {
-            Some(stitch) => (&stitch.network, stitch.process.at_ratio(level.ratio()).t),
-            None => (&self.network, level.t),
-        }
+    /// What a network says of its states y at its level `at`; guidance goes by the run's.
+    async fn asked(&self, network: &Network, y: &Tensor, at: &Level, level: &Level) -> Result<Estimate> {
+        let branches = self.guidance.branches(self.grid.share(level));
+        let pictures = network.coordinates.picture(y, at);
+        let output = self.net.ask(question(network, &pictures, at.t, branches)).await?.output;
+        let outputs = output.chunk(i64::try_from(branches.len()).expect("few branches"), 0);
+        Ok(network.coordinates.read(network.prediction, y, &self.guidance.mix(&outputs), at))
     }
 
     fn mended(&self, x: &Tensor, level: &Level, mut estimate: Estimate) -> Estimate {
@@ -140,7 +140,7 @@ impl Denoiser {
         match self.threshold {
             None => estimate,
             Some(threshold) => {
-                let x0 = threshold.apply(&estimate.x0);
+                let x0 = self.network.coordinates.mended(&estimate.x0, |clean| threshold.apply(clean));
                 let eps = (x - &x0 * level.alpha) / level.sigma;
                 Estimate { x0, eps }
             }

@@ -241,6 +241,15 @@ impl Host {
 
     /// Conditioning of one row, `[1, ..]`.
     fn context(&self) -> Result<Conditioning> {
+        let context = self.unasked()?;
+        Ok(match self.card().mu(self.card().latent, self.device) {
+            Some(mu) => context.with("concat", mu),
+            None => context,
+        })
+    }
+
+    /// No prompt, or no label.
+    fn unasked(&self) -> Result<Conditioning> {
         let Some(text) = &self.card().text else {
             return Ok(Conditioning::none().with("label", Tensor::full([1], -1, (Kind::Int64, self.device))));
         };

@@ -61,6 +61,10 @@ pub struct Model {
     latent_shape: [i64; 3],
     /// What the network predicts.
     prediction: Prediction,
+    /// The process it was trained on: `variance_preserving`, `variance_exploding`, `flow`, or one that restores a
+    /// degraded picture: `mean_reverting`, `residual`, `resfusion`.
+    #[schema(value_type = String)]
+    process: &'static str,
     /// Number of classes; null where the model takes no label.
     labels: Option<u32>,
     /// Whether the model reads prompts.
@@ -213,6 +217,7 @@ fn describe(app: &App, card: &Card) -> Model {
         size_multiple: card.multiple,
         latent_shape: card.latent,
         prediction: card.prediction,
+        process: card.process.name(),
         labels: card.labels,
         reads_text: card.text.is_some(),
         defaults: Defaults {

@@ -1,7 +1,7 @@
 //! The exact model: a Gaussian mixture with labels, whose denoiser is known in closed form in any dimension.
 //!
-//! It is given (x, t, label) only, as a network is, and answers in any prediction type under any process, so that two
-//! wrong conversions cannot cancel. Every numerical claim of this project is tested against it.
+//! It is given (x, t, label, degraded picture) only, as a network is, and answers in any prediction type under any
+//! process, so that two wrong conversions cannot cancel. Every numerical claim of this project is tested against it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,7 +20,7 @@ use crate::{
     config,
     denoiser::Prediction,
     error::{Failure, Result},
-    process::Process,
+    process::{Change, Level, Process},
 };
 
 /// The id of the built-in model.
@@ -121,28 +121,67 @@ impl Gaussian {
         known.entry(d).or_insert_with(new).clone()
     }
 
-    fn predict(&self, batch: &Batch) -> Tensor {
+    fn predict(&self, batch: &Batch) -> Result<Tensor> {
         let n = batch.x.size()[0];
         self.calls.set(self.calls.get() + 1);
         self.rows.set(self.rows.get() + n.unsigned_abs());
         let x = batch.x.to_kind(Kind::Double).view([n, -1]);
-        let levels: Vec<_> = batch.t.iter().map(|t| self.card.process.at(*t)).collect();
-        let column = |values: Vec<f64>| Tensor::from_slice(&values).to_device(self.device).view([n, 1]);
-        let alpha = column(levels.iter().map(|level| level.alpha).collect());
-        let sigma = column(levels.iter().map(|level| level.sigma).collect());
+        let Columns { alpha, sigma, mean, scale, kappa } = self.columns(&batch.t);
+        let mu = self.degraded(batch, &x)?;
         let unlabelled = || Tensor::full([n], -1, (Kind::Int64, self.device));
         let labels = batch.cond.get("label").map_or_else(unlabelled, Tensor::shallow_clone);
-        let x0 = self.mixture(x.size()[1]).denoise(&x, &alpha, &sigma, &labels);
-        let eps = (&x - &alpha * &x0) / &sigma;
+        // x = mean mu + scale (alpha (x0 - mu) / scale + sigma eps).
+        let noisy = &x - (mean - &alpha) * &mu;
+        let noise = &scale * &sigma;
+        let x0 = self.mixture(x.size()[1]).denoise(&noisy, &alpha, &noise, &labels);
+        let eps = (noisy - &alpha * &x0) / noise;
+        let residual = &mu - &x0;
         // Written out rather than shared with the reading side, so that an error there has nothing to cancel it.
         let output = match self.card.prediction {
             Prediction::Epsilon => eps,
             Prediction::Sample => x0,
-            Prediction::VPrediction => alpha * eps - sigma * x0,
-            Prediction::Flow => eps - x0,
+            Prediction::VPrediction => alpha * scale * eps + sigma * residual,
+            Prediction::Flow => eps + residual / scale,
+            Prediction::Residual => residual,
+            Prediction::ResidualNoise => eps + kappa * residual,
         };
-        output.view(&batch.x.size()[..]).to_kind(batch.x.kind())
+        Ok(output.view(&batch.x.size()[..]).to_kind(batch.x.kind()))
     }
+
+    fn columns(&self, times: &[f64]) -> Columns {
+        let process = &self.card.process;
+        let rows: Vec<_> = times.iter().map(|t| process.at(*t)).map(|level| (level, process.change(&level))).collect();
+        let column = |of: fn(&(Level, Change)) -> f64| {
+            Tensor::from_slice(&rows.iter().map(of).collect::<Vec<_>>()).to_device(self.device).unsqueeze(1)
+        };
+        Columns {
+            alpha: column(|(level, _)| level.alpha),
+            sigma: column(|(level, _)| level.sigma),
+            mean: column(|(_, change)| change.mean),
+            scale: column(|(_, change)| change.scale),
+            kappa: column(|(_, change)| change.kappa),
+        }
+    }
+
+    /// The degraded pictures `[n, d]` that came along, 0 for a process that has none.
+    fn degraded(&self, batch: &Batch, x: &Tensor) -> Result<Tensor> {
+        match batch.cond.get("concat") {
+            Some(mu) => Ok(mu.to_kind(Kind::Double).view(&x.size()[..])),
+            None if self.card.process.restores() => {
+                Err(Failure::Internal("a restoring model is asked without a degraded picture".into()))
+            }
+            None => Ok(x.zeros_like()),
+        }
+    }
+}
+
+/// What the process says of each row, `[n, 1]`.
+struct Columns {
+    alpha: Tensor,
+    sigma: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    kappa: Tensor,
 }
 
 impl Model for Gaussian {
@@ -154,12 +193,19 @@ impl Model for Gaussian {
         let channels = self.card.latent[0];
         let grey = |tensor: &Tensor| tensor.mean_dim([1i64].as_slice(), true, tensor.kind());
         match stage {
-            Stage::Predict => Ok(Answer::of(self.predict(batch))),
+            Stage::Predict => Ok(Answer::of(self.predict(batch)?)),
             Stage::Decode => Ok(Answer::of(grey(&batch.x).repeat([1, 3, 1, 1]))),
             Stage::Encode => Ok(Answer::of(grey(&batch.x).repeat([1, channels, 1, 1]))),
             Stage::Embed => Err(Failure::Internal("the exact model reads no text".into())),
         }
     }
+}
+
+/// The degraded picture of the built-in model in any shape `[C, h, w]`: one slow wave of the amplitude 0.4 over all
+/// values.
+pub fn degraded(shape: [i64; 3]) -> Vec<f32> {
+    let d = shape.iter().product::<i64>();
+    (0..d).map(|i| (0.4 * (std::f64::consts::TAU * i as f64 / d as f64).cos()) as f32).collect()
 }
 
 /// The card of the built-in model as configured.
@@ -170,6 +216,9 @@ pub fn card(config: &config::Gaussian) -> Card {
 
 /// A card for a process and prediction type; `written` is what its hash is taken over.
 pub fn card_of(shape: [i64; 3], process: Arc<dyn Process>, prediction: Prediction, written: &[u8]) -> Card {
+    let degraded = process.restores().then_some(degraded as fn([i64; 3]) -> Vec<f32>);
+    // More steps than training times tell the network nothing new.
+    let steps = u32::try_from(process.train_steps()).unwrap_or(u32::MAX).min(20);
     let sha256 = Sha256::digest(written).iter().map(|byte| format!("{byte:02x}")).collect();
     Card {
         id: ID.into(),
@@ -180,6 +229,7 @@ pub fn card_of(shape: [i64; 3], process: Arc<dyn Process>, prediction: Predictio
         multiple: 1,
         prediction,
         process,
+        degraded,
         steps_offset: 0,
         text: None,
         labels: Some(LABELS),
@@ -187,7 +237,7 @@ pub fn card_of(shape: [i64; 3], process: Arc<dyn Process>, prediction: Predictio
         defaults: Defaults {
             title: "Exact Gaussian mixture".into(),
             licence: "Apache-2.0 OR MIT".into(),
-            steps: 20,
+            steps,
             guidance: 1.0,
             ..Defaults::default()
         },

@@ -71,6 +71,8 @@ pub struct Card {
     pub prediction: Prediction,
     /// The process it was trained on.
     pub process: Arc<dyn Process>,
+    /// The degraded picture of a shape `[C, h, w]`, row by row, that a restoring model's generations start from.
+    pub degraded: Option<fn([i64; 3]) -> Vec<f32>>,
     /// The `offset` of `leading` spacings in its scheduler configuration.
     pub steps_offset: u32,
     /// How prompts become token ids, for models that read text.
@@ -141,6 +143,12 @@ impl Card {
     /// Latent shape `[C, h, w]` of a picture of `width` by `height` pixels.
     pub fn latent_for(&self, width: u32, height: u32) -> [i64; 3] {
         [self.latent[0], i64::from(height / self.factor), i64::from(width / self.factor)]
+    }
+
+    /// The degraded picture `[1, C, h, w]` that a generation of that shape starts from, for restoring models.
+    pub fn mu(&self, shape: [i64; 3], device: Device) -> Option<Tensor> {
+        let [c, h, w] = shape;
+        self.degraded.map(|of| Tensor::from_slice(&of(shape)).view([1, c, h, w]).to_device(device))
     }
 }
 

@@ -16,11 +16,11 @@ use crate::{
 /// # Errors
 /// What the network fails with.
 pub async fn sampled(plan: &Plan, net: &Net, device: Device) -> Result<Tensor> {
-    let own = Prompted::new(&plan.told, &plan.request, net, device).await?;
+    let own = Prompted::new(&plan.told, plan, net, device).await?;
     let mut partners = Vec::new();
     for told in &plan.partners {
         partners.push(match told {
-            Some(told) => Some(Prompted::new(told, &plan.request, net, device).await?),
+            Some(told) => Some(Prompted::new(told, plan, net, device).await?),
             None => None,
         });
     }
@@ -56,7 +56,8 @@ impl Lane<'_> {
                 .map(|prompted| Partner { network: prompted.network(n), process: prompted.card.process.clone() });
             wrapper.apply(&mut run, partner).await?;
         }
-        plan.stack.solver.sample(run).await
+        let states = plan.stack.solver.sample(run).await?;
+        Ok(self.own.coordinates.picture(&states, &plan.grid.last()))
     }
 
     fn run(&self, seeds: Vec<u64>, n: i64) -> Run {

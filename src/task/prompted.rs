@@ -1,15 +1,16 @@
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 
-use super::Told;
+use super::{Plan, Told};
 use crate::{
     ask::{Ask, Conditioning, Net, Stage},
-    denoiser::{Conditions, Network},
+    denoiser::{Conditions, Coordinates, Network},
     error::Result,
-    job::Generation,
     model::Card,
 };
 
-/// A model with a request's prompts as its network takes them.
+/// A model with a request's prompts, and its own degraded picture, as its network takes them.
 pub struct Prompted<'a> {
     /// The model.
     pub card: &'a Card,
@@ -17,34 +18,46 @@ pub struct Prompted<'a> {
     positive: Conditioning,
     /// One row.
     negative: Conditioning,
+    /// Between its pictures and the solver's states.
+    pub coordinates: Rc<Coordinates>,
 }
 
 impl<'a> Prompted<'a> {
-    /// Embeds the prompts, or takes the label.
+    /// Embeds the prompts, or takes the label, for pictures of the plan's shape.
     ///
     /// # Errors
     /// What the network fails with.
-    pub async fn new(told: &'a Told, request: &Generation, net: &Net, device: Device) -> Result<Self> {
+    pub async fn new(told: &'a Told, plan: &Plan, net: &Net, device: Device) -> Result<Self> {
         let card = &*told.card;
-        let [positive, negative] = match &told.tokens {
-            Some(tokens) => {
-                let rows = tokens.each_ref().map(|ids| Tensor::from_slice(ids).unsqueeze(0));
-                let x = Tensor::cat(&rows, 0).to_device(device);
-                let context = net.ask(question(card, Stage::Embed, x, request.clip_skip)).await?.output;
-                [0, 1].map(|row| Conditioning::none().with("context", context.narrow(0, row, 1)))
-            }
-            None => [request.label.map_or(-1, i64::from), -1]
-                .map(|label| Conditioning::none().with("label", Tensor::full([1], label, (Kind::Int64, device)))),
-        };
-        Ok(Self { card, positive, negative })
+        let mu = card.mu(plan.shape(), device);
+        let [positive, negative] = said(told, plan, net, device).await?.map(|cond| match &mu {
+            Some(mu) => cond.with("concat", mu.shallow_clone()),
+            None => cond,
+        });
+        let coordinates = Rc::new(Coordinates::new(card.process.clone(), mu));
+        Ok(Self { card, positive, negative, coordinates })
     }
 
     /// The network for n pictures.
     pub fn network(&self, n: i64) -> Network {
         let rows = |one: &Conditioning| one.map(|row| row.expand([&[n], &row.size()[1..]].concat(), false));
         let conditions = Conditions::new(rows(&self.positive), rows(&self.negative));
-        Network { model: self.card.id.clone(), prediction: self.card.prediction, conditions }
+        let (model, coordinates) = (self.card.id.clone(), self.coordinates.clone());
+        Network { model, prediction: self.card.prediction, coordinates, conditions }
     }
+}
+
+/// What the request says to the network, for and against, in one row each.
+async fn said(told: &Told, plan: &Plan, net: &Net, device: Device) -> Result<[Conditioning; 2]> {
+    let request = &plan.request;
+    let Some(tokens) = &told.tokens else {
+        let label = |label: i64| Conditioning::none().with("label", Tensor::full([1], label, (Kind::Int64, device)));
+        return Ok([request.label.map_or(-1, i64::from), -1].map(label));
+    };
+    let rows = tokens.each_ref().map(|ids| Tensor::from_slice(ids).unsqueeze(0));
+    let x = Tensor::cat(&rows, 0).to_device(device);
+    let context = net.ask(question(&told.card, Stage::Embed, x, request.clip_skip)).await?.output;
+    Ok([0, 1].map(|row| Conditioning::none().with("context", context.narrow(0, row, 1))))
 }
 
 /// A question that is none of the denoiser's: it advances no picture.

@@ -44,6 +44,7 @@ async fn models_in_openais_shape_and_more() {
       "object": "model",
       "owned_by": "darkroom",
       "prediction": "epsilon",
+      "process": "variance_preserving",
       "reads_text": false,
       "sha256": "[sha256]",
       "size_multiple": 1,

@@ -1,9 +1,9 @@
 //! Processes, schedules, prediction types and noise against figures known in advance.
 
 use darkroom::{
-    denoiser::Prediction,
+    denoiser::{Around, Prediction},
     noise::{Noise, Purpose, normals, philox},
-    process::{Betas, Level, Named, Process, Vp},
+    process::{Betas, Change, Level, Named, Process, Vp},
     schedule::{End, Ends, Ground, SCHEDULES, Start, Time, canonical},
 };
 use serde_json::{Map, Value, json};
@@ -99,8 +99,13 @@ fn predictions_read_back_what_they_wrote() {
     let level = Level { t: 0.0, alpha: 0.8, sigma: 0.6 };
     let (x0, eps) = (Tensor::from_slice(&[0.3, -1.2]), Tensor::from_slice(&[1.1, 0.4]));
     let x = &x0 * level.alpha + &eps * level.sigma;
-    for prediction in Prediction::ALL {
-        let (read_x0, read_eps) = prediction.read(&x, &prediction.write(&x0, &eps, &level), &level);
+    let mu = Tensor::from_slice(&[0.5, -0.1]);
+    let changed = Around { change: Change { mean: 0.9, scale: 0.2, kappa: 0.4 }, mu: Some(&mu) };
+    for (prediction, around) in
+        Prediction::ALL.into_iter().flat_map(|kind| [(kind, Around::default()), (kind, changed)])
+    {
+        let output = prediction.write(&x0, &eps, &level, around);
+        let (read_x0, read_eps) = prediction.read(&x, &output, &level, around);
         assert!(apart(&read_x0, &x0) < 1e-12 && apart(&read_eps, &eps) < 1e-12, "{prediction:?}");
     }
 }

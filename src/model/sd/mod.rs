@@ -122,6 +122,7 @@ fn card(dir: &Path) -> Result<Card> {
         factor,
         multiple: factor << (configs.unet.widths.len() - 1),
         prediction: scheduler.prediction,
+        degraded: None,
         process: scheduler.process,
         steps_offset: scheduler.steps_offset,
         text: Some(Text { tokenizer: Tokenizer::read(&dir.join("tokenizer"), longest)?, layers: configs.text.layers }),

@@ -2,17 +2,18 @@
 
 use std::{
     future::Future,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use darkroom::{
-    ask::{Letter, Net, Reply, Rows},
-    denoiser::{Conditions, Denoiser, Network, Prediction},
+    ask::{Conditioning, Letter, Net, Reply, Rows},
+    denoiser::{Conditions, Coordinates, Denoiser, Network, Prediction},
     guidance::{GUIDANCES, Guidance},
     model::{
-        Batch, Model,
-        gaussian::{Gaussian, Mixture, card_of},
+        Batch, Card, Model,
+        gaussian::{Gaussian, Mixture, card_of, degraded},
     },
     noise::Noise,
     process::{Grid, Level, Process},
@@ -26,6 +27,11 @@ use tch::{Device, Kind, Tensor};
 
 /// Answers a run's questions one by one until it ends.
 pub fn drive<T>(net: &Net, model: &dyn Model, run: impl Future<Output = T>) -> T {
+    drive_of(net, |_| model, run)
+}
+
+/// The same with several models, by their ids.
+pub fn drive_of<'a, T>(net: &Net, model: impl Fn(&str) -> &'a dyn Model, run: impl Future<Output = T>) -> T {
     let mut run = Box::pin(run);
     loop {
         if let Poll::Ready(end) = run.as_mut().poll(&mut Context::from_waker(noop_waker_ref())) {
@@ -35,7 +41,7 @@ pub fn drive<T>(net: &Net, model: &dyn Model, run: impl Future<Output = T>) -> T
             let reply = match letter {
                 Letter::Ask(ask) => {
                     let batch = Batch { x: ask.x, t: ask.t, cond: ask.cond, skip: ask.skip };
-                    model.forward(ask.stage, &batch).map(Reply::Answer)
+                    model(&ask.model).forward(ask.stage, &batch).map(Reply::Answer)
                 }
                 Letter::Read(tensor) => Ok(Reply::Read(tensor)),
             };
@@ -62,10 +68,30 @@ pub fn normal(process: Arc<dyn Process>, mean: f64, std: f64) -> Gaussian {
     of(process, Prediction::Epsilon, mixture)
 }
 
-fn of(process: Arc<dyn Process>, prediction: Prediction, mixture: Mixture) -> Gaussian {
-    let d = mixture.means.size()[1];
-    let card = card_of([1, 1, d], process, prediction, b"test");
-    Gaussian::new(Arc::new(card), Device::Cpu).with(mixture)
+/// The model whose mixture in the solver's variables this is, so that every process poses the solvers the same problem.
+fn of(process: Arc<dyn Process>, prediction: Prediction, states: Mixture) -> Gaussian {
+    let scale = process.change(&process.clean()).scale;
+    let d = states.means.size()[1];
+    let scaled = &states.means * scale;
+    let means = if process.restores() { scaled + double(&degraded([1, 1, d])) } else { scaled };
+    let stds = states.stds.iter().map(|std| std * scale).collect();
+    around(process, prediction, Mixture { means, stds, ..states }, degraded)
+}
+
+/// The exact model over these pictures `[K, d]`, of which restoring processes see the degraded form `mu`.
+pub fn around(
+    process: Arc<dyn Process>,
+    prediction: Prediction,
+    pictures: Mixture,
+    mu: fn([i64; 3]) -> Vec<f32>,
+) -> Gaussian {
+    let card = card_of([1, 1, pictures.means.size()[1]], process, prediction, b"test");
+    let card = Card { degraded: card.degraded.and(Some(mu)), ..card };
+    Gaussian::new(Arc::new(card), Device::Cpu).with(pictures)
+}
+
+fn double(values: &[f32]) -> Tensor {
+    Tensor::from_slice(values).to_kind(Kind::Double)
 }
 
 /// A solver by its name and options, as a request gives them.
@@ -86,6 +112,13 @@ pub fn uniform_lambda(process: &dyn Process, from: f64, to: f64, steps: usize) -
     Grid::new((0..=steps).map(|k| process.at_lambda(lambda(k))).collect())
 }
 
+/// The change of variables around a model's own degraded picture, and that picture `[1, 1, 1, d]` in f64.
+pub fn coordinates(model: &dyn Model) -> (Coordinates, Option<Tensor>) {
+    let card = model.card();
+    let mu = || card.mu(card.latent, Device::Cpu).map(|mu| mu.to_kind(Kind::Double));
+    (Coordinates::new(card.process.clone(), mu()), mu())
+}
+
 /// The state that a solver ends in, from `x` `[n, 1, 1, d]` at the grid's first level, unguided and without a label.
 pub fn sample(model: &dyn Model, solver: Box<dyn AnySolver>, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Tensor {
     finish(model, solver, run(model, &Net::default(), grid, x, seeds))
@@ -93,14 +126,19 @@ pub fn sample(model: &dyn Model, solver: Box<dyn AnySolver>, grid: &Grid, x: &Te
 
 /// The run of a solver over a model, about to start.
 pub fn run(model: &dyn Model, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64]) -> Run {
-    let label = || {
-        darkroom::ask::Conditioning::none().with("label", Tensor::full([x.size()[0]], -1, (Kind::Int64, Device::Cpu)))
+    let (coordinates, mu) = coordinates(model);
+    let cond = || {
+        let label = Conditioning::none().with("label", Tensor::full([x.size()[0]], -1, (Kind::Int64, Device::Cpu)));
+        match &mu {
+            Some(mu) => label.with("concat", mu.expand(x.size(), false)),
+            None => label,
+        }
     };
     let card = model.card();
-    let conditions = Conditions::new(label(), label());
+    let (coordinates, conditions) = (Rc::new(coordinates), Conditions::new(cond(), cond()));
     let denoiser = Denoiser {
         net: net.clone(),
-        network: Network { model: card.id.clone(), prediction: card.prediction, conditions },
+        network: Network { model: card.id.clone(), prediction: card.prediction, coordinates, conditions },
         stitches: Vec::new(),
         guidance: guidance(&json!("none")).into(),
         corrections: Vec::new(),
@@ -137,7 +175,7 @@ pub fn sample_wrapped(model: &Gaussian, value: &Value, grid: &Grid, x: &Tensor, 
 /// `from`: the classical Runge-Kutta method in `ln s`, whose error at 1000 steps is below 1e-10 here.
 pub fn path(model: &Gaussian, x: &Tensor, from: &Level, to: &Level) -> Tensor {
     let n = x.size()[0];
-    let mixture = model.mixture(x.size()[3]);
+    let mixture = in_states(model);
     let slope = |y: &Tensor, log: f64| {
         // x0 of a variance-exploding picture: alpha 1, sigma s; d y / d ln s = s eps = y - x0.
         let column = |value: f64| Tensor::full([n, 1], value, (Kind::Double, Device::Cpu));
@@ -157,6 +195,23 @@ pub fn path(model: &Gaussian, x: &Tensor, from: &Level, to: &Level) -> Tensor {
         log += h;
     }
     (y * to.alpha).view(&x.size()[..])
+}
+
+/// The model's mixture in the solver's variables, `(x0 - mu) / scale`.
+pub fn in_states(model: &Gaussian) -> Mixture {
+    let card = model.card();
+    let mixture = model.mixture(card.latent[2]);
+    let scale = card.process.change(&card.process.clean()).scale;
+    let means = match coordinates(model).1 {
+        Some(mu) => &mixture.means - mu.view([1, -1]),
+        None => mixture.means.shallow_clone(),
+    };
+    Mixture {
+        means: means / scale,
+        stds: mixture.stds.iter().map(|std| std / scale).collect(),
+        weights: mixture.weights.clone(),
+        labels: mixture.labels.clone(),
+    }
 }
 
 /// Largest absolute difference.
