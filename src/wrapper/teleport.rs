@@ -20,7 +20,8 @@ pub struct Teleport {
     /// about 10 times the spread of the data.
     #[schema(minimum = 0.1, maximum = 1e4)]
     pub until: f64,
-    /// The Gaussian's mean: `network` what the network sees in the start, one evaluation, or `zero`.
+    /// The Gaussian's mean: `network` what the network sees in the start, one evaluation, or `zero`, which is a
+    /// restoring model's degraded picture.
     #[schema(inline)]
     pub mean: Mean,
     /// The Gaussian's variance, the same in all directions: that of data around the mean.
@@ -34,7 +35,7 @@ pub struct Teleport {
 pub enum Mean {
     /// The network's clean picture at the start.
     Network,
-    /// Zero.
+    /// Zero, around the degraded picture where there is one.
     Zero,
 }
 
@@ -75,7 +76,8 @@ impl Wrapper for Teleport {
                 Mean::Network => run.denoiser.denoise(&run.x, &start).await?.x0,
                 Mean::Zero => run.x.zeros_like(),
             };
-            let gaussian = Gaussian { mean, variance: self.variance };
+            let scale = run.process.change(&run.process.clean()).scale;
+            let gaussian = Gaussian { mean, variance: self.variance / (scale * scale) };
             let z = gaussian.place(&run.x, &start);
             let way = &run.grid.levels()[..skipped];
             run.warm = way.iter().rev().take(WARM).map(|level| (*level, gaussian.estimate(&z, level))).collect();
@@ -86,7 +88,7 @@ impl Wrapper for Teleport {
     }
 }
 
-/// `N(mean, variance I)` over clean pictures.
+/// `N(mean, variance I)` over clean states.
 struct Gaussian {
     mean: Tensor,
     variance: f64,

@@ -28,7 +28,8 @@ pub struct TimeShift {
     /// What is moved: the published samplers differ.
     #[schema(inline)]
     pub placement: Placement,
-    /// Variance of clean data, which the criterion then counts in; null: the published criterion, which counts noise alone.
+    /// Variance of clean data, less the degraded pictures of a restoring model, which the criterion then counts in;
+    /// null: the published criterion, which counts noise alone.
     #[schema(minimum = 0, maximum = 100)]
     pub data_variance: Option<f64>,
 }
@@ -59,8 +60,14 @@ impl Wrapper for TimeShift {
     }
 
     fn fits(&self, process: &dyn Process) -> Result<(), Fault> {
-        let message = "`time_shift` needs a model that was trained at whole times";
-        if process.integer_times() { Ok(()) } else { Err(Fault::new("", message)) }
+        if !process.integer_times() {
+            return Err(Fault::new("", "`time_shift` needs a model that was trained at whole times"));
+        }
+        let last = process.range().1;
+        if last > self.cutoff || self.window == 0 {
+            return Ok(());
+        }
+        Err(Fault::new("/cutoff", format!("must be below the model's last time {last}")))
     }
 
     fn apply<'a>(&'a self, run: &'a mut Run, _partner: Option<Partner>) -> LocalBoxFuture<'a, Result<()>> {
@@ -95,12 +102,13 @@ impl TimeShift {
         let first = (centre - f64::from(reach)).max(least);
         let last = (centre + f64::from(reach)).min(most);
         let times = (0..).map(|k| first + f64::from(k)).take_while(|t| *t <= last);
-        let off = |t: f64| (self.variance(&process.at(t)) - variance).abs();
+        let off = |t: f64| (self.variance(process, &process.at(t)) - variance).abs();
         times.min_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(centre)
     }
 
-    fn variance(&self, level: &Level) -> f64 {
-        level.sigma * level.sigma + level.alpha * level.alpha * self.data_variance.unwrap_or(0.0)
+    fn variance(&self, process: &dyn Process, level: &Level) -> f64 {
+        let share = level.alpha / process.change(level).scale;
+        level.sigma * level.sigma + share * share * self.data_variance.unwrap_or(0.0)
     }
 
     fn shift(&self, step: &mut Step, chosen: f64) {
