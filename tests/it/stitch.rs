@@ -2,12 +2,26 @@
 
 use std::{fs, os::unix::fs::symlink};
 
+use darkroom::{
+    ask::Net,
+    denoiser::{Prediction, Stitch},
+    model::{
+        Model,
+        gaussian::{Gaussian, degraded},
+    },
+    process::{Grid, Named},
+};
 use serde_json::{Value, json};
+use tch::Tensor;
 use tempfile::TempDir;
 
 use crate::{
     folders::root,
-    support::server::{Home, Server},
+    support::{
+        exact::{apart, around, drive_of, run, sample, solver, uniform_lambda},
+        restoring::{noisy, pictures},
+        server::{Home, Server},
+    },
 };
 
 /// A folder of models that share an autoencoder: `large`, `twin` with the same network, `other` whose network's output is
@@ -62,4 +76,32 @@ async fn models_of_different_latent_spaces_are_not_stitched() {
     let answer: Value = server.post("/v1/generations", &wish).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["errors"][0]["pointer"], "/sampler/wrap/0/model", "{answer}");
     assert!(answer.to_string().contains("latent space"), "{answer}");
+}
+
+/// The end of a run of the first model in which the second answers above a ratio of 1.
+fn stitched(first: &Gaussian, second: &Gaussian, grid: &Grid, x: &Tensor) -> Tensor {
+    let net = Net::default();
+    let of = |model| run(model, &net, grid, x, &[1, 2, 3]);
+    let (mut run, mut network) = (of(first), of(second).denoiser.network);
+    network.model = "second".into();
+    run.denoiser.stitches.push(Stitch { network, above: 1.0, process: second.card().process.clone() });
+    let model = |id: &str| -> &dyn Model { if id == "second" { second } else { first } };
+    drive_of(&net, model, solver(&json!("dpmpp_2m")).sample(run)).unwrap()
+}
+
+/// Models of the same pictures answer alike, whatever the process and the variables of each are.
+#[test]
+fn a_network_is_asked_at_levels_and_in_states_of_its_own() {
+    let models = Named::ALL.map(|named| around(named.process(), Prediction::Sample, pictures(), degraded));
+    for first in &models {
+        let process = &first.card().process;
+        let grid = uniform_lambda(&**process, -1.5, 2.0, 6);
+        let x = noisy() * grid.first().sigma;
+        let alone = sample(first, solver(&json!("dpmpp_2m")), &grid, &x, &[1, 2, 3]);
+        for second in &models {
+            let off = apart(&stitched(first, second, &grid, &x), &alone);
+            let names = (process.name(), second.card().process.name());
+            assert!(off < 1e-7 && second.counted().0 > 0, "{names:?}: {off:e} apart");
+        }
+    }
 }

@@ -3,4 +3,5 @@
 pub mod app;
 pub mod exact;
 pub mod jobs;
+pub mod restoring;
 pub mod server;
