@@ -55,8 +55,8 @@ bench: build venv ## measure against a bare loop and a Python server, on this ma
 	$(WITH_LIBTORCH) $(CARGO) bench --no-run --profile release --bench forward --bench bare_loop
 	.venv/bin/python benches/measure.py
 
-compare: build ## compare samplers on the embedded model, as README shows it
-	OMP_WAIT_POLICY=PASSIVE target/release/darkroom compare --seeds 4 --output docs/images/compare
+compare: build ## compare samplers on the embedded model, as docs/compare shows it
+	$(WITH_LIBTORCH) docs/compare/make.sh
 
 goldens: venv ## the golden numbers of tests/data, anew
 	.venv/bin/python tests/data/make_goldens.py

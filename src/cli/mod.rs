@@ -35,7 +35,6 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Command {
     Serve(serve::Arguments),
     Generate(generate::Arguments),

@@ -29,9 +29,23 @@ pub fn plot(report: &Report) -> String {
     let mut drawing = frame(document(width, HEIGHT), report, &across, &up);
     let ends: Vec<f64> = curves.iter().filter_map(|curve| curve.runs.last()).map(|run| up.at(error(run))).collect();
     for ((index, curve), name) in curves.iter().enumerate().zip(apart(&ends, TOP + 8.0, HEIGHT - BOTTOM)) {
-        drawing = drawing.add(line(curve, COLOURS[index % COLOURS.len()], (&across, &up), name));
+        drawing = drawing.add(line(curve, Pen::of(index), (&across, &up), name));
     }
     drawing.to_string()
+}
+
+/// How a line is drawn: once the colours are used up they come again in dashes.
+#[derive(Clone, Copy)]
+struct Pen {
+    colour: &'static str,
+    dashes: &'static str,
+}
+
+impl Pen {
+    fn of(index: usize) -> Self {
+        let dashes = if index < COLOURS.len() { "none" } else { "7 4" };
+        Self { colour: COLOURS[index % COLOURS.len()], dashes }
+    }
 }
 
 /// Runs that one line shows.
@@ -129,13 +143,16 @@ fn note(report: &Report) -> String {
     note
 }
 
-fn line(curve: &Curve, colour: &str, (across, up): (&Axis, &Axis), name: f64) -> Group {
+fn line(curve: &Curve, Pen { colour, dashes }: Pen, (across, up): (&Axis, &Axis), name: f64) -> Group {
     let at = |run: &Run| (place(across.at(run.evaluations)), place(up.at(error(run))));
     let points: Vec<(f64, f64)> = curve.runs.iter().map(|run| at(run)).collect();
     let path = points.iter().map(|(x, y)| format!("{x},{y}")).collect::<Vec<_>>().join(" ");
     let stroke = |width: f64| Group::new().set("stroke", colour).set("stroke-width", width).set("fill", "none");
-    let mut group =
-        Group::new().add(stroke(2.0).add(Polyline::new().set("points", path).set("stroke-linejoin", "round")));
+    let mut group = Group::new().add(
+        stroke(2.0)
+            .set("stroke-dasharray", dashes)
+            .add(Polyline::new().set("points", path).set("stroke-linejoin", "round")),
+    );
     for (run, point) in curve.runs.iter().zip(&points) {
         if let Some(error) = run.error.as_ref().filter(|error| error.each.len() > 1) {
             let bar = [error.least, error.greatest].map(|end| (point.0, place(up.at(end))));

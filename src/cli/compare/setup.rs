@@ -198,7 +198,7 @@ fn between_the_ends_of(schedule: &Value, card: &Card, most: usize) -> Result<Val
     let ground = Ground { process: &*card.process, offset: card.steps_offset, latent: card.latent };
     let grid = |steps| spacing.grid(&ground, spacing.steps().map_or(steps, |own| own as usize), &ends);
     let grid = grid(MOST_STEPS).or_else(|_| grid(most))?;
-    let mut lambdas = grid.levels().iter().map(|level| level.lambda()).filter(|lambda| lambda.is_finite());
+    let mut lambdas = grid.levels().iter().filter_map(|level| Some(level.lambda()).filter(|lambda| lambda.is_finite()));
     let (first, last) = (lambdas.next(), lambdas.next_back());
     Ok(json!({
         "name": "uniform_lambda", "lambda_min": first, "lambda_max": last,

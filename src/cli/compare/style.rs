@@ -37,7 +37,7 @@ pub fn text(words: impl Into<String>, (x, y): (f64, f64), size: f64) -> Text {
 
 /// How wide a text is at most, in the wider of the usual typefaces: nobody here knows the reader's.
 pub fn width_of(words: &str, size: f64) -> f64 {
-    0.68 * size * words.chars().count() as f64
+    0.74 * size * words.chars().count() as f64
 }
 
 /// A coordinate in as many digits as can be seen.
