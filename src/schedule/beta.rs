@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use statrs::function::beta::inv_beta_reg;
 use utoipa::ToSchema;
 
-use super::{Points, Spacing, Wanted};
+use super::{Points, Spacing, Wanted, ground::Unit};
 
 /// What a [`Beta`] schedule spreads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -12,6 +12,8 @@ pub enum Over {
     Times,
     /// `sigma / alpha`.
     Sigmas,
+    /// The share of noise, `sigma / (alpha + sigma)`.
+    Shares,
 }
 
 /// Quantiles of a Beta distribution in equal strides, dense at both ends (Lee et al. 2024, section 4).
@@ -24,7 +26,8 @@ pub struct Beta {
     /// Its second parameter: the smaller, the denser where there is much noise.
     #[schema(minimum = 0.3, maximum = 10)]
     pub beta: f64,
-    /// What is spread: `times`, as published; or `sigmas`, sigma / alpha, with the least among them.
+    /// What is spread: `times`, as published; or with the least among them `sigmas`, sigma / alpha, or
+    /// `shares`, sigma / (alpha + sigma), as flow matching counts.
     #[schema(inline)]
     pub over: Over,
 }
@@ -43,6 +46,12 @@ impl Beta {
         }
         inv_beta_reg(self.alpha, self.beta, share.clamp(0.0, 1.0))
     }
+
+    fn quantiles(&self, unit: Unit, wanted: &Wanted) -> Points {
+        let (low, high) = unit.ends(wanted.ground);
+        let values = wanted.ramp().map(|way| low + (high - low) * self.quantile(1.0 - way));
+        Points::Ratios(values.map(|value| unit.ratio(value)).collect())
+    }
 }
 
 impl Spacing for Beta {
@@ -52,11 +61,8 @@ impl Spacing for Beta {
                 let (top, steps) = ((wanted.ground.labels() - 1) as f64, wanted.steps as f64);
                 wanted.times(wanted.indices().map(|k| top * self.quantile(1.0 - k as f64 / steps)))
             }
-            Over::Sigmas => {
-                let (low, high) = wanted.ground.ratios();
-                let ratios = wanted.ramp().map(|way| low + (high - low) * self.quantile(1.0 - way));
-                Points::Ratios(ratios.collect())
-            }
+            Over::Sigmas => self.quantiles(Unit::Sigmas, wanted),
+            Over::Shares => self.quantiles(Unit::Shares, wanted),
         }
     }
 }

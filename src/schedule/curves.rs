@@ -3,7 +3,7 @@ use utoipa::ToSchema;
 
 use super::{
     Points, Spacing, Wanted,
-    ground::{of_share, share},
+    ground::Unit,
     ratios::{ordered, spread},
 };
 use crate::error::{Fault, Result};
@@ -22,19 +22,9 @@ pub struct KlOptimal {
 
 impl Spacing for KlOptimal {
     fn points(&self, wanted: &Wanted) -> Points {
-        let (low, high) = ordered(wanted.ground, self.sigma_min, self.sigma_max);
+        let (low, high) = ordered(Unit::Sigmas, wanted.ground, self.sigma_min, self.sigma_max);
         spread(high.atan(), low.atan(), wanted, f64::tan)
     }
-}
-
-/// What falls along a [`LinearQuadratic`] schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Falling {
-    /// The share of noise, `sigma / (alpha + sigma)`.
-    Shares,
-    /// `sigma / alpha`.
-    Sigmas,
 }
 
 /// A share of noise that falls slowly and evenly at first, then along a parabola to 0.
@@ -49,12 +39,12 @@ pub struct LinearQuadratic {
     pub linear_steps: Option<u32>,
     /// What falls: `shares`, `sigma / (alpha + sigma)`, as flow matching counts; or `sigmas`, `sigma / alpha`.
     #[schema(inline)]
-    pub over: Falling,
+    pub over: Unit,
 }
 
 impl Default for LinearQuadratic {
     fn default() -> Self {
-        Self { threshold_noise: 0.025, linear_steps: None, over: Falling::Shares }
+        Self { threshold_noise: 0.025, linear_steps: None, over: Unit::Shares }
     }
 }
 
@@ -97,16 +87,8 @@ impl Spacing for LinearQuadratic {
     fn points(&self, wanted: &Wanted) -> Points {
         let curve = self.curve(wanted.steps);
         let left = wanted.indices().map(|k| 1.0 - curve.at(k));
-        match self.over {
-            Falling::Shares => {
-                let top = share(wanted.ground.ends().1);
-                wanted.ratios(left.map(|left| of_share(left * top)))
-            }
-            Falling::Sigmas => {
-                let (_, top) = wanted.ground.ratios();
-                wanted.ratios(left.map(|left| left * top))
-            }
-        }
+        let (_, top) = self.over.ends(wanted.ground);
+        wanted.ratios(left.map(|left| self.over.ratio(left * top)))
     }
 
     fn fits(&self, wanted: &Wanted) -> Result<(), Fault> {

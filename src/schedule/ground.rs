@@ -1,3 +1,6 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use crate::process::Process;
 
 /// The points of a path, noisy to clean, in the unit in which a spacing thinks.
@@ -87,6 +90,36 @@ impl Wanted<'_> {
     pub fn ratios(&self, ratios: impl Iterator<Item = f64>) -> Points {
         let end = self.to_first.then(|| self.ground.ends().0);
         Points::Ratios(ratios.take(self.steps).chain(end).collect())
+    }
+}
+
+/// What a curve of a schedule falls in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// `sigma / alpha`.
+    Sigmas,
+    /// The share of noise, `sigma / (alpha + sigma)`.
+    Shares,
+}
+
+impl Unit {
+    /// A `sigma / alpha` in this unit.
+    pub fn of(self, ratio: f64) -> f64 {
+        if self == Self::Shares { share(ratio) } else { ratio }
+    }
+
+    /// The `sigma / alpha` that is meant.
+    pub fn ratio(self, value: f64) -> f64 {
+        if self == Self::Shares { of_share(value) } else { value }
+    }
+
+    /// The least value and the greatest finite one of the training times.
+    pub fn ends(self, ground: &Ground) -> (f64, f64) {
+        match self {
+            Self::Sigmas => ground.ratios(),
+            Self::Shares => (share(ground.ends().0), share(ground.ends().1)),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Ground, Points, Spacing, Wanted};
+use super::{Ground, Points, Spacing, Wanted, ground::Unit};
 
 /// `sigma^(1/rho)` in equal strides, dense where there is little noise (Karras et al. 2022, eq. 5).
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -16,24 +16,27 @@ pub struct Karras {
     /// Greatest `sigma / alpha`; null: the model's.
     #[schema(minimum = 1e-6, maximum = 1e6)]
     pub sigma_max: Option<f64>,
+    /// What falls: `sigmas`, sigma / alpha, as published; or `shares`, sigma / (alpha + sigma), as flow matching counts.
+    #[schema(inline)]
+    pub over: Unit,
 }
 
 impl Default for Karras {
     fn default() -> Self {
-        Self { rho: 7.0, sigma_min: None, sigma_max: None }
+        Self { rho: 7.0, sigma_min: None, sigma_max: None, over: Unit::Sigmas }
     }
 }
 
 impl Spacing for Karras {
     fn points(&self, wanted: &Wanted) -> Points {
-        let (low, high) = ordered(wanted.ground, self.sigma_min, self.sigma_max);
-        let root = |sigma: f64| sigma.powf(self.rho.recip());
-        spread(root(high), root(low), wanted, |x| x.powf(self.rho))
+        let (low, high) = ordered(self.over, wanted.ground, self.sigma_min, self.sigma_max);
+        let root = |value: f64| value.powf(self.rho.recip());
+        spread(root(high), root(low), wanted, |x| self.over.ratio(x.powf(self.rho)))
     }
 }
 
 /// `log sigma` in equal strides.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Exponential {
     /// Least `sigma / alpha`; null: the model's.
@@ -42,12 +45,21 @@ pub struct Exponential {
     /// Greatest `sigma / alpha`; null: the model's.
     #[schema(minimum = 1e-6, maximum = 1e6)]
     pub sigma_max: Option<f64>,
+    /// What falls: `sigmas`, sigma / alpha, as published; or `shares`, sigma / (alpha + sigma), as flow matching counts.
+    #[schema(inline)]
+    pub over: Unit,
+}
+
+impl Default for Exponential {
+    fn default() -> Self {
+        Self { sigma_min: None, sigma_max: None, over: Unit::Sigmas }
+    }
 }
 
 impl Spacing for Exponential {
     fn points(&self, wanted: &Wanted) -> Points {
-        let (low, high) = ordered(wanted.ground, self.sigma_min, self.sigma_max);
-        spread(high.ln(), low.ln(), wanted, f64::exp)
+        let (low, high) = ordered(self.over, wanted.ground, self.sigma_min, self.sigma_max);
+        spread(high.ln(), low.ln(), wanted, |log| self.over.ratio(log.exp()))
     }
 }
 
@@ -74,7 +86,7 @@ impl Default for Polyexponential {
 
 impl Spacing for Polyexponential {
     fn points(&self, wanted: &Wanted) -> Points {
-        let (low, high) = ordered(wanted.ground, self.sigma_min, self.sigma_max);
+        let (low, high) = ordered(Unit::Sigmas, wanted.ground, self.sigma_min, self.sigma_max);
         let above = |way: f64| (1.0 - way).powf(self.rho) * (high / low).ln();
         Points::Ratios(wanted.ramp().map(|way| low * above(way).exp()).collect())
     }
@@ -96,15 +108,15 @@ pub struct UniformLambda {
 impl Spacing for UniformLambda {
     fn points(&self, wanted: &Wanted) -> Points {
         let ratio = |lambda: f64| (-lambda).exp();
-        let (low, high) = ordered(wanted.ground, self.lambda_max.map(ratio), self.lambda_min.map(ratio));
+        let (low, high) = ordered(Unit::Sigmas, wanted.ground, self.lambda_max.map(ratio), self.lambda_min.map(ratio));
         spread(high.ln(), low.ln(), wanted, f64::exp)
     }
 }
 
-/// Least and greatest ratio, the given ones before the model's, in their order.
-pub(super) fn ordered(ground: &Ground, low: Option<f64>, high: Option<f64>) -> (f64, f64) {
-    let (least, greatest) = ground.ratios();
-    let (low, high) = (low.unwrap_or(least), high.unwrap_or(greatest));
+/// Least and greatest value in a unit, the given `sigma / alpha` before the model's, in their order.
+pub(super) fn ordered(unit: Unit, ground: &Ground, low: Option<f64>, high: Option<f64>) -> (f64, f64) {
+    let (least, greatest) = unit.ends(ground);
+    let (low, high) = (low.map_or(least, |ratio| unit.of(ratio)), high.map_or(greatest, |ratio| unit.of(ratio)));
     (low.min(high), low.max(high))
 }
 

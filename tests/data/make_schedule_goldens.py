@@ -122,6 +122,12 @@ def diffusers_flow():
                 mu = 0.5 + (1.15 - 0.5) * (patches - 256) / (4096 - 256)
                 scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, time_shift_type=kind)
                 flow({"kind": kind}, steps, scheduler, latent, sigmas=even, mu=mu)
+    for name in ["karras", "exponential", "beta"]:
+        for steps in [2, 5, 28]:
+            scheduler = FlowMatchEulerDiscreteScheduler(**{f"use_{name}_sigmas": True})
+            scheduler.set_timesteps(steps)
+            case({"name": name, "over": "shares"}, steps, process="flow", times=scheduler.timesteps,
+                 shares=scheduler.sigmas[:-1])
     for steps in [2, 5, 28]:
         scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.1)
         mu = 0.95 + (2.05 - 0.95) * (1024 - 1024) / (4096 - 1024)

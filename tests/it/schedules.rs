@@ -43,6 +43,9 @@ fn every() -> Vec<Value> {
         json!({"name": "beta", "alpha": 10, "beta": 0.3, "over": "sigmas"}),
         json!({"name": "align_your_steps", "table": "sdxl", "keep_last": true}),
         json!({"name": "align_your_steps", "table": "svd"}),
+        json!({"name": "beta", "over": "shares"}),
+        json!({"name": "karras", "over": "shares"}),
+        json!({"name": "exponential", "over": "shares"}),
         json!({"name": "linear_quadratic", "over": "sigmas"}),
         json!({"name": "linear_quadratic", "threshold_noise": 0.5}),
         json!({"name": "flow_shift", "kind": "exponential", "to_least": true}),
@@ -69,11 +72,11 @@ fn noise_falls_at_every_step_of_every_schedule_on_every_process() {
                     let at = format!("{asked} in {steps} steps to {end:?}, {time:?}, {process:?}");
                     match levels(asked, process, steps, &ends(end, time)) {
                         Ok(grid) => falls(&grid, process, steps, end, &at),
-                        // A model of 50 training times cannot have had a teacher of 1000 steps.
-                        Err(fault) => assert_eq!(
-                            (fault.pointer.as_str(), process.train_steps()),
-                            ("/schedule/original_steps", 50)
-                        ),
+                        // A model of few training times cannot have had a teacher of 1000 steps.
+                        Err(fault) => {
+                            assert_eq!(fault.pointer, "/schedule/original_steps", "{at}");
+                            assert!(process.train_steps() <= 100, "{at}");
+                        }
                     }
                 }
             }
