@@ -67,6 +67,6 @@ impl Coordinates {
     pub fn read(&self, prediction: Prediction, y: &Tensor, output: &Tensor, level: &Level) -> Estimate {
         let around = Around { change: self.process.change(level), mu: self.mu.as_ref() };
         let (x0, eps) = prediction.read(y, output, level, around);
-        Estimate { x0, eps }
+        Estimate { x0, eps, range: None }
     }
 }

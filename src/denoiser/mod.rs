@@ -28,6 +28,8 @@ pub struct Estimate {
     pub x0: Tensor,
     /// The noise.
     pub eps: Tensor,
+    /// Where the network says one: how far the log variance of a step is from the least to the greatest possible, 0..1.
+    pub range: Option<Tensor>,
 }
 
 /// A network and what goes along with its rows.
@@ -125,8 +127,9 @@ impl Denoiser {
         let branches = self.guidance.branches(self.grid.share(level));
         let pictures = network.coordinates.picture(y, at);
         let output = self.net.ask(question(network, &pictures, at.t, branches)).await?.output;
-        let outputs = output.chunk(i64::try_from(branches.len()).expect("few branches"), 0);
-        Ok(network.coordinates.read(network.prediction, y, &self.guidance.mix(&outputs), at))
+        let (outputs, range) = parted(&output, branches.len(), y.size()[1]);
+        let estimate = network.coordinates.read(network.prediction, y, &self.guidance.mix(&outputs), at);
+        Ok(Estimate { range, ..estimate })
     }
 
     fn mended(&self, x: &Tensor, level: &Level, mut estimate: Estimate) -> Estimate {
@@ -134,7 +137,7 @@ impl Denoiser {
         if level.alpha > 0.0 {
             for correction in &self.corrections {
                 let eps = correction.correct(&estimate.eps, level);
-                estimate = Estimate { x0: (x - &eps * level.sigma) / level.alpha, eps };
+                estimate = Estimate { x0: (x - &eps * level.sigma) / level.alpha, eps, ..estimate };
             }
         }
         match self.threshold {
@@ -142,7 +145,7 @@ impl Denoiser {
             Some(threshold) => {
                 let x0 = self.network.coordinates.mended(&estimate.x0, |clean| threshold.apply(clean));
                 let eps = (x - &x0 * level.alpha) / level.sigma;
-                Estimate { x0, eps }
+                Estimate { x0, eps, ..estimate }
             }
         }
     }
@@ -161,4 +164,16 @@ fn question(network: &Network, x: &Tensor, t: f64, branches: &'static [Branch]) 
         together: false,
         pictures,
     }
+}
+
+/// Each branch's prediction `[n, C, h, w]`, and the range that a network with twice the channels says; guidance has nothing to
+/// add to that, so it is the last branch's.
+fn parted(output: &Tensor, branches: usize, channels: i64) -> (Vec<Tensor>, Option<Tensor>) {
+    let whole = output.chunk(i64::try_from(branches).expect("few branches"), 0);
+    if output.size()[1] == channels {
+        return (whole, None);
+    }
+    let said = whole.last().expect("a branch is asked").narrow(1, channels, channels);
+    let predictions = whole.iter().map(|branch| branch.narrow(1, 0, channels)).collect();
+    (predictions, Some((said + 1.0) / 2.0))
 }

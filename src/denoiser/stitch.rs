@@ -37,6 +37,6 @@ impl Stitch {
 
     /// An estimate of the network's in the states of the run.
     pub fn ours(&self, own: &Coordinates, theirs: Estimate) -> Estimate {
-        Estimate { x0: self.network.coordinates.clean_in(own, &theirs.x0), eps: theirs.eps }
+        Estimate { x0: self.network.coordinates.clean_in(own, &theirs.x0), ..theirs }
     }
 }

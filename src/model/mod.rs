@@ -71,6 +71,8 @@ pub struct Card {
     pub prediction: Prediction,
     /// The process it was trained on.
     pub process: Arc<dyn Process>,
+    /// Whether the network says a variance too, in as many channels again (Nichol and Dhariwal 2021, arXiv 2102.09672).
+    pub learns_variance: bool,
     /// The degraded picture of a shape `[C, h, w]`, row by row, that a restoring model's generations start from.
     pub degraded: Option<fn([i64; 3]) -> Vec<f32>>,
     /// The `offset` of `leading` spacings in its scheduler configuration.

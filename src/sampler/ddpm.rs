@@ -19,7 +19,7 @@ pub struct Ddpm {
     pub threshold: Option<Threshold>,
 }
 
-/// Variance of a DDPM step; section 3.2 of Ho et al. 2020 has both.
+/// Variance of a DDPM step; section 3.2 of Ho et al. 2020 has the first two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Variance {
@@ -28,6 +28,8 @@ pub enum Variance {
     Small,
     /// That of the forward step, right for standard normal data.
     Large,
+    /// Between the two as the network says, for models that do (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 15).
+    Learned,
 }
 
 impl Rule for Ddpm {
@@ -37,14 +39,22 @@ impl Rule for Ddpm {
 
     fn predict(&self, s: &Span) -> Weights {
         let mut weights = published(s, 1.0);
-        if self.variance == Variance::Large && s.to.sigma > 0.0 {
-            weights.z = published_variance(s).sqrt();
+        let most = published_variance(s).sqrt();
+        match self.variance {
+            _ if s.to.sigma == 0.0 => {}
+            Variance::Small => {}
+            Variance::Large => weights.z = most,
+            Variance::Learned => weights.z_most = Some(most),
         }
         weights
     }
 
     fn stochastic(&self) -> bool {
         true
+    }
+
+    fn reads_variance(&self) -> bool {
+        self.variance == Variance::Learned
     }
 
     fn threshold(&self) -> Option<Threshold> {

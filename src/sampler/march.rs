@@ -71,8 +71,7 @@ struct Walk {
 impl Walk {
     /// `start` is where the estimate of the step's start is in the history; `highest` the most estimates weighed.
     fn step(&mut self, x: &Tensor, weights: &Weights, step: &Step, (start, highest): (usize, usize)) -> Tensor {
-        let z = (weights.z != 0.0)
-            .then(|| self.noise.step(u32::try_from(step.index).expect("at most a few thousand steps")) * weights.z);
+        let z = (weights.z != 0.0).then(|| self.fresh(weights, step));
         let bends = self.hooks.iter().any(|hook| hook.bends());
         let bent = bends.then(|| weights.clone().in_one_form(&step.from)).flatten().filter(Weights::weighs);
         let (c, mut sum) = match bent {
@@ -82,6 +81,16 @@ impl Walk {
         sum.extend(z.map(|z| (1.0, z)));
         let terms: Vec<_> = std::iter::once((c, x)).chain(sum.iter().map(|(weight, term)| (*weight, term))).collect();
         combine(&terms)
+    }
+
+    /// The noise that the step adds.
+    fn fresh(&mut self, weights: &Weights, step: &Step) -> Tensor {
+        let z = self.noise.step(u32::try_from(step.index).expect("at most a few thousand steps"));
+        let range = self.history.estimates.front().and_then(|newest| newest.range.as_ref());
+        match weights.z_most.zip(range) {
+            None => z * weights.z,
+            Some((most, range)) => z * (range * (most / weights.z).ln() + weights.z.ln()).exp(),
+        }
     }
 
     /// Weights and estimates.

@@ -121,6 +121,11 @@ pub trait Solver: Options + Clone + Send + Sync {
         false
     }
 
+    /// Whether it needs a network that says a variance.
+    fn reads_variance(&self) -> bool {
+        false
+    }
+
     /// Whether each picture needs a run of its own, because the way depends on the values.
     fn alone(&self) -> bool {
         false
@@ -161,6 +166,8 @@ pub trait AnySolver: Send + Sync {
     fn most(&self, grid: &Grid) -> usize;
     /// See [`Solver::stochastic`].
     fn stochastic(&self) -> bool;
+    /// See [`Solver::reads_variance`].
+    fn reads_variance(&self) -> bool;
     /// See [`Solver::alone`].
     fn alone(&self) -> bool;
     /// See [`Solver::carries`].
@@ -186,6 +193,10 @@ impl<S: Solver> AnySolver for Single<S> {
 
     fn stochastic(&self) -> bool {
         self.0.stochastic()
+    }
+
+    fn reads_variance(&self) -> bool {
+        self.0.reads_variance()
     }
 
     fn alone(&self) -> bool {
@@ -222,6 +233,10 @@ impl<R: Rule + Send + Sync + 'static> AnySolver for Marching<R> {
 
     fn stochastic(&self) -> bool {
         self.0.stochastic()
+    }
+
+    fn reads_variance(&self) -> bool {
+        self.0.reads_variance()
     }
 
     fn alone(&self) -> bool {

@@ -55,6 +55,8 @@ pub struct Weights {
     pub eps: Vec<f64>,
     /// Of fresh noise.
     pub z: f64,
+    /// Its greatest value, where the network says which between the two, by their logarithms.
+    pub z_most: Option<f64>,
 }
 
 impl Weights {
@@ -84,7 +86,7 @@ impl Weights {
                 let share = self.x0[0] / from.alpha;
                 let mut eps = self.eps;
                 eps[0] -= share * from.sigma;
-                Some(Self { x: self.x + share, x0: Vec::new(), eps, z: self.z })
+                Some(Self { x: self.x + share, x0: Vec::new(), eps, ..self })
             }
         }
     }
@@ -107,6 +109,11 @@ pub trait Rule: Clone {
 
     /// Whether it draws noise.
     fn stochastic(&self) -> bool {
+        false
+    }
+
+    /// Whether it needs a network that says a variance.
+    fn reads_variance(&self) -> bool {
         false
     }
 
@@ -144,6 +151,6 @@ pub enum Draws {
 impl Draws {
     /// The share of the path to follow, where there is one: see [`Rule::path`].
     pub fn path(self, share: f64) -> Option<f64> {
-        (self == Self::Brownian && share > 0.0).then_some(share)
+        (self == Self::Brownian && share != 0.0).then_some(share)
     }
 }

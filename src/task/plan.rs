@@ -74,6 +74,7 @@ impl Plan {
         let steps = schedule.steps().or(planned).or(request.steps).unwrap_or(card.defaults.steps);
         let grid = schedule.grid(&ground, steps as usize, &ends)?;
         let partners = partners(&stack, &card, &request, cards)?;
+        variances(&stack, [&card].into_iter().chain(partners.iter().flatten().map(|partner| &partner.card)))?;
         let told = Told::new(card.clone(), &request);
         Ok(Self { card, request, pictures, stack, partners, guidance, grid, ends, told, latents: None })
     }
@@ -111,6 +112,16 @@ impl Plan {
     pub fn seeds(&self) -> Vec<u64> {
         self.pictures.iter().map(|index| self.request.seed + u64::from(*index)).collect()
     }
+}
+
+/// A sampler that reads variances needs models that say one.
+fn variances<'a>(stack: &Stack, mut cards: impl Iterator<Item = &'a Arc<Card>>) -> Result<(), Fault> {
+    let silent = cards.find(|card| stack.solver.reads_variance() && !card.learns_variance);
+    silent.map_or(Ok(()), |card| {
+        let message =
+            format!("`learned` needs a model that was trained to say a variance, and `{}` says none", card.id);
+        Err(Fault::new("/sampler/variance", message))
+    })
 }
 
 /// The second models, each in the state space of the first.

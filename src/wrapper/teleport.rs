@@ -115,6 +115,6 @@ impl Gaussian {
     fn estimate(&self, place: &Tensor, level: &Level) -> Estimate {
         let spread = self.spread(level);
         let x0 = combine(&[(1.0, &self.mean), (self.variance * level.alpha / spread, place)]);
-        Estimate { x0, eps: combine(&[(level.sigma / spread, place)]) }
+        Estimate { x0, eps: combine(&[(level.sigma / spread, place)]), range: None }
     }
 }

@@ -66,6 +66,7 @@ async fn every_class_of_malformed_field_is_named() {
         (json!({"sampler": "dimm"}), "/sampler"),
         (json!({"sampler": {"name": "dimm"}}), "/sampler/name"),
         (json!({"sampler": {"name": "ddim", "etta": 1}}), "/sampler/etta"),
+        (json!({"sampler": {"name": "ddpm", "variance": "learned"}}), "/sampler/variance"),
         (json!({"sampler": {"name": "ddim", "wrap": 1}}), "/sampler/wrap"),
         (json!({"schedule": "karas"}), "/schedule"),
         (json!({"guidance": "cgf"}), "/guidance"),

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 pub fn root() -> PathBuf {
@@ -20,11 +20,17 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A copy of a tiny random model of tests/data/goldens, with the embedded model's tokenizer.
+/// A copy of a tiny random model of tests/data/goldens, with a tokenizer of single letters: its text encoder knows 99 tokens.
 pub fn tiny(name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&root().join("tests/data/goldens").join(name), folder.path());
-    copy(&root().join("models/emoji64/tokenizer"), &folder.path().join("tokenizer"));
+    let tokenizer = folder.path().join("tokenizer");
+    copy(&root().join("models/emoji64/tokenizer"), &tokenizer);
+    let letters = ('a'..='z').flat_map(|letter| [letter.to_string(), format!("{letter}</w>")]);
+    let tokens = ["<|startoftext|>", "<|endoftext|>"].map(str::to_owned).into_iter().chain(letters);
+    let vocabulary: Map<String, Value> = tokens.zip(0..).map(|(token, id)| (token, id.into())).collect();
+    fs::write(tokenizer.join("vocab.json"), Value::Object(vocabulary).to_string()).unwrap();
+    fs::write(tokenizer.join("merges.txt"), "#version: 0.2\n").unwrap();
     folder
 }
 

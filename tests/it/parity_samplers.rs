@@ -51,7 +51,8 @@ struct Leg {
     grid: String,
 }
 
-/// The network of the goldens: `0.8 sin(1.3 x) + 0.1 t / 1000`, whatever its output is taken for.
+/// The network of the goldens: `0.8 sin(1.3 x) + 0.1 t / 1000`, whatever its output is taken for, and beside it `sin(2.1 x)`
+/// where it says a variance.
 struct Toy(Arc<Card>);
 
 impl Model for Toy {
@@ -61,7 +62,11 @@ impl Model for Toy {
 
     fn forward(&self, _: Stage, batch: &Batch) -> Result<Answer> {
         let t = Tensor::from_slice(&batch.t).view([-1, 1, 1, 1]);
-        Ok(Answer::of((&batch.x * 1.3).sin() * 0.8 + t * 1e-4))
+        let output = (&batch.x * 1.3).sin() * 0.8 + t * 1e-4;
+        Ok(Answer::of(match self.0.learns_variance {
+            true => Tensor::cat(&[output, (&batch.x * 2.1).sin()], 1),
+            false => output,
+        }))
     }
 }
 
@@ -85,7 +90,9 @@ fn fault(table: &Table, row: &Row, leg: &Leg, levels: &Tensor, golden: &Tensor) 
         return Some(format!("refused: {fault:?}"));
     }
     let [_, c, h, w] = table.shape;
-    let toy = Toy(Arc::new(card_of([c, h, w], row.process.process(), row.prediction, b"toy")));
+    let card = card_of([c, h, w], row.process.process(), row.prediction, b"toy");
+    let learns_variance = row.sampler["variance"] == "learned";
+    let toy = Toy(Arc::new(Card { learns_variance, ..card }));
     let count = usize::try_from(c * h * w).unwrap();
     let start = Tensor::from_slice(&normals(table.seed, Purpose::Start, 0, count)).to_kind(Kind::Double);
     let x = start.view(table.shape) * leg.start;

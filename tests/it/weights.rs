@@ -195,6 +195,31 @@ fn options_that_are_not_implemented_are_named() {
     assert!(configured("unet/config.json", "an_option_of_the_future", json!(null)).is_ok());
 }
 
+#[test]
+fn a_tokenizer_beyond_the_text_encoder_is_refused() {
+    let error = configured("text_encoder/config.json", "vocab_size", json!(40)).unwrap_err().to_string();
+    assert!(error.contains("token id 53 is beyond the text encoder's `vocab_size` 40"), "{error}");
+}
+
+/// Twice the channels are a prediction and a variance, where the scheduler says so.
+#[test]
+fn a_learned_variance_comes_in_as_many_channels_again() {
+    let folder = tiny("sd15");
+    edit(&folder, "unet/config.json", |config| config["out_channels"] = 8.into());
+    let mut all = tensors(&folder, UNET);
+    for name in ["conv_out.weight", "conv_out.bias"] {
+        let twice = Tensor::cat(&[&all[name], &all[name]], 0);
+        all.insert(name.into(), twice);
+    }
+    save(&folder, UNET, &all);
+    let error = refusal(&folder);
+    assert!(error.contains("`variance_type` must be learned_range"), "{error}");
+    edit(&folder, "scheduler/scheduler_config.json", |config| config["variance_type"] = "learned_range".into());
+    assert!(load(&folder).is_ok());
+    let card = (family(folder.path()).unwrap().card)(folder.path()).unwrap();
+    assert!(card.learns_variance && card.latent[0] == 4);
+}
+
 /// C62: where there is no signal, the noise says nothing about the picture.
 #[test]
 fn zero_terminal_processes_need_another_prediction_than_epsilon() {

@@ -17,6 +17,8 @@ pub struct Scheduler {
     pub process: Arc<dyn Process>,
     /// What it predicts.
     pub prediction: Prediction,
+    /// Whether the network's second half of channels is a share of the log variance.
+    pub learned_range: bool,
     /// The offset of `leading` spacings.
     pub steps_offset: u32,
     /// Sampler and schedule of its class, in our names; the rest is our own.
@@ -68,7 +70,8 @@ impl Scheduler {
         };
         let defaults = Defaults { sampler: sampler.into(), schedule, ..Defaults::default() };
         let steps_offset = options.take("steps_offset", 0)?;
-        Ok(Self { process: Arc::new(process), prediction, steps_offset, defaults })
+        let learned_range = options.take("variance_type", String::new())? == "learned_range";
+        Ok(Self { process: Arc::new(process), prediction, learned_range, steps_offset, defaults })
     }
 }
 

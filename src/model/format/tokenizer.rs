@@ -102,6 +102,11 @@ impl Tokenizer {
         Ok(Self { inner, length, begin: ids.0, end: ids.1, pad: ids.2 })
     }
 
+    /// The largest token id.
+    pub fn largest(&self) -> i64 {
+        self.inner.get_vocab(true).into_values().map(i64::from).max().unwrap_or(0)
+    }
+
     /// Token ids of a text: as many as the text encoder reads, truncated or padded. Time is linear in the text but for a
     /// logarithm.
     pub fn encode(&self, text: &str) -> Tokens {

@@ -52,14 +52,20 @@ impl Configs {
         if kind == Kind::Half && self.vae.force_upcast { Kind::Float } else { kind }
     }
 
+    /// Whether the UNet says a variance beside its prediction.
+    fn learns_variance(&self) -> bool {
+        self.unet.channels.1 == 2 * self.vae.latent_channels
+    }
+
     /// Whether the parts fit each other.
     fn check(&self, dir: &Path) -> Result<()> {
         let z = self.vae.latent_channels;
         let wrong = |why: String| Err(Failure::Internal(format!("{}: {why}", dir.display())));
-        if self.unet.channels != (z, z) {
-            let (from, to) = self.unet.channels;
+        let (from, to) = self.unet.channels;
+        if from != z || (to != z && !self.learns_variance()) {
             return wrong(format!(
-                "unet `in_channels` {from} and `out_channels` {to} must both be the vae's `latent_channels` {z}"
+                "unet `in_channels` {from} and `out_channels` {to} must both be the vae's `latent_channels` {z}, or the \
+                 latter twice that, with a learned variance"
             ));
         }
         if self.unet.contexts.iter().any(|context| *context != self.text.width) {
@@ -107,7 +113,11 @@ fn card(dir: &Path) -> Result<Card> {
     let configs = Configs::read(dir)?;
     configs.check(dir)?;
     let scheduler = Scheduler::read(&dir.join("scheduler/scheduler_config.json"))?;
-    let longest = usize::try_from(configs.text.longest).unwrap_or(0);
+    if configs.learns_variance() && !scheduler.learned_range {
+        let path = dir.join("scheduler/scheduler_config.json");
+        let why = "`variance_type` must be learned_range: the unet has twice the channels of the latents";
+        return Err(Failure::Internal(format!("{}: {why}", path.display())));
+    }
     let factor = configs.vae.factor();
     let side = configs.unet.sample_size.unwrap_or(configs.vae.sample_size / i64::from(factor));
     let id = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -122,10 +132,11 @@ fn card(dir: &Path) -> Result<Card> {
         factor,
         multiple: factor << (configs.unet.widths.len() - 1),
         prediction: scheduler.prediction,
+        learns_variance: configs.learns_variance(),
         degraded: None,
         process: scheduler.process,
         steps_offset: scheduler.steps_offset,
-        text: Some(Text { tokenizer: Tokenizer::read(&dir.join("tokenizer"), longest)?, layers: configs.text.layers }),
+        text: Some(Text { tokenizer: tokenizer(dir, &configs.text)?, layers: configs.text.layers }),
         labels: None,
         preview: defaults.preview.clone(),
         defaults,
@@ -133,6 +144,18 @@ fn card(dir: &Path) -> Result<Card> {
         group: folder::fingerprint(dir, autoencoder(dir)?)?,
         id: id.into(),
     })
+}
+
+/// The tokenizer, whose every token the text encoder must know.
+fn tokenizer(dir: &Path, text: &ClipConfig) -> Result<Tokenizer> {
+    let dir = dir.join("tokenizer");
+    let tokenizer = Tokenizer::read(&dir, usize::try_from(text.longest).unwrap_or(0))?;
+    let (largest, known) = (tokenizer.largest(), text.vocabulary);
+    if largest >= known {
+        let why = format!("token id {largest} is beyond the text encoder's `vocab_size` {known}");
+        return Err(Failure::Internal(format!("{}: {why}", dir.display())));
+    }
+    Ok(tokenizer)
 }
 
 /// Reads the weights and lays them out as the networks want them, which also finds what does not fit.
