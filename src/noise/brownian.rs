@@ -15,14 +15,14 @@ const DEPTH: u32 = 22;
 /// The increments that a run reads.
 #[derive(Clone, Debug)]
 pub struct Path {
-    /// Share of the fresh noise; above 0.
+    /// Share of the fresh noise; not 0, and below where the clock runs back.
     share: f64,
     /// From and to, in lambda.
     intervals: Vec<(f64, f64)>,
 }
 
 impl Path {
-    /// The increments over these intervals, from and to in lambda, of the path for a share of fresh noise above 0.
+    /// The increments over these intervals, from and to in lambda, of the path for a share of fresh noise, which is not 0.
     pub fn new(share: f64, intervals: Vec<(f64, f64)>) -> Self {
         Self { share, intervals }
     }
@@ -47,14 +47,14 @@ impl Path {
     /// The path at a place of the finest level.
     fn at(&self, seed: u64, place: u32, n: usize) -> Vec<f64> {
         let draw = |node: u32| normals(seed, Purpose::Path, node, n).into_iter().map(f64::from);
-        let spread = (self.clock(ENDS.1) - self.clock(ENDS.0)).sqrt();
+        let spread = (self.clock(ENDS.1) - self.clock(ENDS.0)).abs().sqrt();
         let (mut low, mut high) = (0, 1 << DEPTH);
         let (mut begin, mut end): (Vec<f64>, Vec<f64>) = (vec![0.0; n], draw(0).map(|z| z * spread).collect());
         let mut node = 1;
         while place != low && place != high {
             let middle = low + (high - low) / 2;
             let [a, m, b] = [low, middle, high].map(|at| self.clock(lambda(at)));
-            let (share, deviation) = ((m - a) / (b - a), ((m - a) * (b - m) / (b - a)).sqrt());
+            let (share, deviation) = ((m - a) / (b - a), ((m - a) * (b - m) / (b - a)).abs().sqrt());
             let bridge = begin.iter().zip(&end).zip(draw(node));
             let at_middle = bridge.map(|((begin, end), z)| begin + share * (end - begin) + deviation * z).collect();
             if place < middle {

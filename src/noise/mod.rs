@@ -88,8 +88,8 @@ impl Noise {
     }
 
     /// From now on the noise of step k is the increment of one Brownian path for each picture over the k-th interval, from
-    /// and to in lambda, divided by its standard deviation. With the share `eta` above 0 of fresh noise the path's clock is
-    /// `e^(2 eta lambda)`: then any division of the way gathers the same noise.
+    /// and to in lambda, divided by its standard deviation. With the share `eta` of fresh noise the path's clock is
+    /// `e^(2 eta lambda)`, forwards or, below 0, backwards: then any division of the way gathers the same noise.
     pub fn follow(&mut self, share: f64, intervals: Vec<(f64, f64)>) {
         self.path = Some(Path::new(share, intervals));
         self.ahead.borrow_mut().clear();

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// SDE-DPM-Solver++ 2M: the reverse diffusion to second order from the last two clean-picture estimates (Lu et al. 2022,
-/// arXiv 2211.01095, eq. 18 and its multistep form).
+/// arXiv 2211.01095, eq. 18 and its multistep form), or SDE-DPM-Solver 2M, from the noises.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Dpmpp2mSde {
@@ -21,6 +21,12 @@ pub struct Dpmpp2mSde {
     /// Weight of the difference: `midpoint`, or `taylor`, elsewhere called heun.
     #[schema(inline)]
     pub difference: Difference,
+    /// What is extrapolated: `data`, or `noise` (SDE-DPM-Solver), which needs more steps.
+    #[schema(inline)]
+    pub form: Form,
+    /// Estimates that a step looks back on.
+    #[schema(minimum = 1, maximum = 2)]
+    pub order: u32,
     /// Where fresh noise comes from.
     #[schema(inline)]
     pub noise: Draws,
@@ -28,17 +34,18 @@ pub struct Dpmpp2mSde {
 
 impl Default for Dpmpp2mSde {
     fn default() -> Self {
-        Self { eta: 1.0, s_noise: 1.0, difference: Difference::Midpoint, noise: Draws::Brownian }
+        let (difference, form, noise) = (Difference::Midpoint, Form::Data, Draws::Brownian);
+        Self { eta: 1.0, s_noise: 1.0, difference, form, order: 2, noise }
     }
 }
 
 impl Rule for Dpmpp2mSde {
     fn history(&self) -> usize {
-        2
+        self.order as usize
     }
 
     fn predict(&self, span: &Span) -> Weights {
-        let weights = through_two(Form::Data, self.difference, self.eta, span);
+        let weights = through_two(self.form, self.difference, self.eta, span);
         Weights { z: weights.z * self.s_noise, ..weights }
     }
 
@@ -47,6 +54,6 @@ impl Rule for Dpmpp2mSde {
     }
 
     fn path(&self) -> Option<f64> {
-        self.noise.path(self.eta)
+        self.noise.path(self.form.share(self.eta))
     }
 }

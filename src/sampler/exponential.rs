@@ -23,6 +23,17 @@ pub enum Form {
     Noise,
 }
 
+impl Form {
+    /// The share of the reverse diffusion on whose Brownian path the fresh noise of steps with the share eta lies: see
+    /// [`Rule::path`](super::Rule::path). In noises it does not depend on eta, as all of the old noise is kept.
+    pub fn share(self, eta: f64) -> f64 {
+        match self {
+            Self::Noise if eta > 0.0 => -1.0,
+            _ => eta,
+        }
+    }
+}
+
 /// The weight of the one difference in a step through two estimates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -18,7 +18,7 @@ Left out, because the peer computes something else:
 - DDIM over `linspace`: its next time is t - 1000 / steps (https://github.com/huggingface/diffusers/issues/12633).
 - DPMSolverMultistep of order 3 as sde-dpmsolver++ subtracts one half where it should add it
   (https://github.com/huggingface/diffusers/pull/9104), and as sde-dpmsolver has no branch
-  (https://github.com/huggingface/diffusers/pull/13778). Its noise form sde-dpmsolver has no counterpart here.
+  (https://github.com/huggingface/diffusers/pull/13778).
 - DPMSolverSinglestep of order 3 reaches its inner estimate by another second-order step than the authors' code.
   sample_dpm_fast and sample_dpm_adaptive stand for it.
 - Churn in EulerDiscrete, EDMEuler and FlowMatchHeunDiscrete: the network is asked before noise is added. k-diffusion's
@@ -26,6 +26,8 @@ Left out, because the peer computes something else:
 - UniPCMultistep as bh1 into sigma 0 is not a number: an infinite B times 0.
 - PNDM under v-prediction stores v and reads the sum of several with the state of one.
 - IPNDM from pure noise takes x0 for 0; its betas are scaled here.
+- DDPM with a learned variance adds noise in a last step from any time but 0: `leading` stands for all spacings.
+- DPMSolverMultistep as sde-dpmsolver from 15 steps on ends in a step of second order.
 - DDPMWuerstchen ends at alpha-bar 0.9999 without the noise that belongs there.
 - KDPM2, DPMSolverSDE and Euler have no clean-picture prediction; k-diffusion's functions stand for that.
 - k-diffusion's SDE functions at one step: https://github.com/crowsonkb/k-diffusion/issues/72.
@@ -102,6 +104,8 @@ def ancestral_classes():
         yield row(peer, epsilon(**LEADING, **NO_CLIP), dict(name="ddpm"))
         yield row(peer, v(**TRAILING, **NO_CLIP), dict(name="ddpm", variance="small"))
         yield row(peer, clean(**LINSPACE, **NO_CLIP, variance_type="fixed_large"), dict(name="ddpm", variance="large"))
+        learned = dict(variance_type="learned_range")
+        yield row(peer, epsilon(**LEADING, **NO_CLIP, **learned), dict(name="ddpm", variance="learned"))
     cosine = dict(beta_schedule="squaredcos_cap_v2")
     for options in [epsilon(**cosine), clean(**cosine), clean(**cosine, num_train_timesteps=500)]:
         yield row("UnCLIP", options | NO_CLIP, dict(name="ddpm"), steps=FROM_TWO, process="cosine")
@@ -171,6 +175,12 @@ def exponential_classes():
         yield row("DPMSolverMultistep", options | dict(solver_order=1), dict(name="ddim", eta=1.0))
         for kind in ["midpoint", "heun"]:
             yield row("DPMSolverMultistep", options | dict(solver_type=kind), SDE | dict(difference=DIFFERENCE[kind]))
+        options = options | TO_MIN | dict(algorithm_type="sde-dpmsolver")
+        yield row("DPMSolverMultistep", options | dict(solver_order=1), SDE | dict(form="noise", order=1))
+        for kind in ["midpoint", "heun"]:
+            ours = SDE | dict(form="noise", difference=DIFFERENCE[kind])
+            few = (1, 5, 10, 14)
+            yield row("DPMSolverMultistep", options | dict(solver_type=kind), ours, steps=few)
 
 
 def singlestep_classes():

@@ -100,6 +100,12 @@ fn sde_data(s: &Step, gap: &Tensor, x0: &Tensor, d1: &Tensor, z: &Tensor) -> Ten
         + z * (s.sigma.1 * e.sqrt())
 }
 
+fn sde_noise(s: &Step, gap: &Tensor, eps: &Tensor, d1: &Tensor, z: &Tensor) -> Tensor {
+    let e = s.h.exp_m1();
+    gap * (s.alpha.1 / s.alpha.0) - (eps * e + d1 * (e / s.h - 1.0)) * (2.0 * s.sigma.1)
+        + z * (s.sigma.1 * (2.0 * s.h).exp_m1().sqrt())
+}
+
 /// The published sampler over these times, in pictures; steps below `second` are of second order.
 fn published(model: &Gaussian, update: Update, second: usize, times: &[f64]) -> Tensor {
     let middle = if model.card().prediction == Prediction::Sample { mu() } else { mu().zeros_like() };
@@ -127,14 +133,21 @@ fn published_updates_are_ordinary_solvers_in_other_variables() {
     let mut noises = taylor("dpm_solver");
     (noises["order"], noises["variant"]) = (json!(2), json!("multistep"));
     let sde = json!({"name": "dpmpp_2m_sde", "difference": "taylor", "noise": "independent"});
-    let cases: [(Prediction, Update, usize, Value); 6] = [
+    let of_noises = |order: u32| {
+        let mut value = sde.clone();
+        (value["form"], value["order"]) = (json!("noise"), json!(order));
+        value
+    };
+    let cases: [(Prediction, Update, usize, Value); 8] = [
         (Prediction::Epsilon, ode_noise, 0, json!("ddim")),
         (Prediction::Epsilon, ode_noise, 3, noises),
         (Prediction::Sample, ode_data, 0, json!("euler")),
         (Prediction::Sample, ode_data, 3, taylor("dpmpp_2m")),
         (Prediction::Sample, sde_data, 0, json!({"name": "ddim", "eta": 1.0})),
         // Its last step is of first order.
-        (Prediction::Sample, sde_data, 2, sde),
+        (Prediction::Sample, sde_data, 2, sde.clone()),
+        (Prediction::Epsilon, sde_noise, 0, of_noises(1)),
+        (Prediction::Epsilon, sde_noise, 2, of_noises(2)),
     ];
     for (prediction, update, second, solver) in cases {
         let model = model(process(), prediction);

@@ -50,7 +50,11 @@ fn order(exact: &Exact, model: &Gaussian, solver: &dyn Fn() -> Box<dyn AnySolver
         let mut run = run(model, &Net::default(), &grid, &exact.x, &[1, 2, 3]);
         if warm {
             let known = exact.before[at].iter();
-            let copy = |known: &Estimate| Estimate { x0: known.x0.shallow_clone(), eps: known.eps.shallow_clone() };
+            let copy = |known: &Estimate| Estimate {
+                x0: known.x0.shallow_clone(),
+                eps: known.eps.shallow_clone(),
+                range: None,
+            };
             run.warm = known.map(|(level, estimate)| (*level, copy(estimate))).collect();
         }
         apart(&finish(model, solver(), run), &exact.end)
@@ -87,7 +91,7 @@ fn estimate(exact: &Gaussian, x: &Tensor, level: &Level) -> Estimate {
     let none = Tensor::full([n], -1, (Kind::Int64, Device::Cpu));
     let x0 = in_states(exact).denoise(&x.view([n, d]), &column(level.alpha), &column(level.sigma), &none);
     let x0 = x0.view(&x.size()[..]);
-    Estimate { eps: (x - &x0 * level.alpha) / level.sigma, x0 }
+    Estimate { eps: (x - &x0 * level.alpha) / level.sigma, x0, range: None }
 }
 
 fn declared_orders_hold(named: Named) {

@@ -91,7 +91,7 @@ fn momentum_on_ddim_is_the_heavy_ball_of_first_order() {
 #[test]
 fn a_teleport_follows_the_path_of_a_gaussian_exactly_and_saves_its_steps() {
     for process in [Named::ScaledLinear, Named::MeanReverting, Named::Residual].map(Named::process) {
-        let exact = normal(process.clone(), 0.0, 0.5);
+        let exact = normal(process.clone(), 0.0, 0.5, 1);
         let x = Tensor::from_slice(&[0.7, -1.2]).view([2, 1, 1, 1]);
         let grid = uniform_lambda(&*process, FROM, 2.5, 400);
         // Moments are those of pictures.

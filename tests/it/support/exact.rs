@@ -61,9 +61,9 @@ pub fn model(process: Arc<dyn Process>, prediction: Prediction) -> Gaussian {
     of(process, prediction, mixture)
 }
 
-/// The exact model over `N(mean, std^2)` in one dimension.
-pub fn normal(process: Arc<dyn Process>, mean: f64, std: f64) -> Gaussian {
-    let means = Tensor::from_slice(&[mean]).view([1, 1]);
+/// The exact model over `N(mean, std^2)`, independent in each of d dimensions.
+pub fn normal(process: Arc<dyn Process>, mean: f64, std: f64, d: i64) -> Gaussian {
+    let means = Tensor::full([1, d], mean, (Kind::Double, Device::Cpu));
     let mixture = Mixture { means, stds: vec![std], weights: vec![1.0], labels: vec![0] };
     of(process, Prediction::Epsilon, mixture)
 }
