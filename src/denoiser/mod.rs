@@ -11,11 +11,13 @@ use crate::{
     process::{Grid, Level},
 };
 
+mod anchor;
 mod coordinates;
 mod prediction;
 mod stitch;
 mod threshold;
 
+pub use anchor::Anchor;
 pub use coordinates::Coordinates;
 pub use prediction::{Around, Prediction};
 pub use stitch::Stitch;
@@ -62,8 +64,10 @@ pub struct Denoiser {
     pub guidance: Arc<dyn Guidance>,
     /// What is done to its estimates, in order.
     pub corrections: Vec<Box<dyn Correction>>,
-    /// How clean pictures are brought into their range, last of all.
+    /// How clean pictures are brought into their range.
     pub threshold: Option<Threshold>,
+    /// What is known of them, last of all.
+    pub anchor: Option<Anchor>,
     /// The run's levels, from which guidance learns how far it is.
     pub grid: Grid,
     /// Which pictures of how many in the job these are, for previews.
@@ -110,14 +114,19 @@ impl Denoiser {
     /// What the network fails with.
     pub async fn denoise(&self, x: &Tensor, level: &Level) -> Result<Estimate> {
         let own = &self.network.coordinates;
+        let seen = self.anchor.as_ref().map_or_else(|| x.shallow_clone(), |anchor| anchor.seen(x, level));
         let estimate = match self.stitches.iter().find(|stitch| level.ratio() > stitch.above) {
-            None => self.asked(&self.network, x, level, level).await?,
+            None => self.asked(&self.network, &seen, level, level).await?,
             Some(stitch) => {
-                let (y, at) = stitch.theirs(own, x, level);
+                let (y, at) = stitch.theirs(own, &seen, level);
                 stitch.ours(own, self.asked(&stitch.network, &y, &at, level).await?)
             }
         };
-        let estimate = self.mended(x, level, estimate);
+        let estimate = self.mended(&seen, level, estimate);
+        let estimate = match &self.anchor {
+            Some(anchor) => anchor.held(x, level, estimate),
+            None => estimate,
+        };
         self.net.show(&own.clean(&estimate.x0), self.rows);
         Ok(estimate)
     }

@@ -5,7 +5,7 @@
 //! first, then midpoints in lambda as bridges between the ends, each from a counter of its own (Li et al. 2020,
 //! arXiv 2001.01328, section 4), so any place can be asked for in any order.
 
-use super::{Purpose, normals};
+use super::{Purpose, stream};
 
 /// The lambdas that the tree spans; what lies outside counts as its end.
 const ENDS: (f64, f64) = (-16.0, 16.0);
@@ -19,12 +19,18 @@ pub struct Path {
     share: f64,
     /// From and to, in lambda.
     intervals: Vec<(f64, f64)>,
+    pass: u32,
 }
 
 impl Path {
     /// The increments over these intervals, from and to in lambda, of the path for a share of fresh noise, which is not 0.
     pub fn new(share: f64, intervals: Vec<(f64, f64)>) -> Self {
-        Self { share, intervals }
+        Self { share, intervals, pass: 0 }
+    }
+
+    /// The same where the way is gone for the `pass`-th time, along another path.
+    pub fn pass(self, pass: u32) -> Self {
+        Self { pass, ..self }
     }
 
     /// `n` numbers of one picture: the k-th increment over its standard deviation. `None` where the interval is too short,
@@ -46,7 +52,7 @@ impl Path {
 
     /// The path at a place of the finest level.
     fn at(&self, seed: u64, place: u32, n: usize) -> Vec<f64> {
-        let draw = |node: u32| normals(seed, Purpose::Path, node, n).into_iter().map(f64::from);
+        let draw = |node: u32| stream(seed, [node, Purpose::Path as u32, self.pass], n).into_iter().map(f64::from);
         let spread = (self.clock(ENDS.1) - self.clock(ENDS.0)).abs().sqrt();
         let (mut low, mut high) = (0, 1 << DEPTH);
         let (mut begin, mut end): (Vec<f64>, Vec<f64>) = (vec![0.0; n], draw(0).map(|z| z * spread).collect());

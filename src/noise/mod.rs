@@ -27,6 +27,8 @@ pub enum Purpose {
     Step = 1,
     /// The places of a Brownian path.
     Path = 2,
+    /// What the network sees on a part of the picture that is known.
+    Known = 3,
 }
 
 /// The 128 random bits of one counter under one key.
@@ -43,10 +45,15 @@ pub fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
 
 /// `n` standard normals of one picture: element i depends on the seed, the purpose, the step and i alone.
 pub fn normals(seed: u64, purpose: Purpose, step: u32, n: usize) -> Vec<f32> {
+    stream(seed, [step, purpose as u32, 0], n)
+}
+
+/// The normals of one stream: step, purpose, and how often the way was gone before.
+fn stream(seed: u64, [step, purpose, pass]: [u32; 3], n: usize) -> Vec<f32> {
     let key = [seed as u32, (seed >> 32) as u32];
     let blocks = u32::try_from(n.div_ceil(4)).expect("a picture has fewer than 2^34 elements");
     let mut normals: Vec<f32> =
-        (0..blocks).flat_map(|block| box_muller(philox(key, [block, step, purpose as u32, 0]))).collect();
+        (0..blocks).flat_map(|block| box_muller(philox(key, [block, step, purpose, pass]))).collect();
     normals.truncate(n);
     normals
 }
@@ -69,6 +76,7 @@ pub struct Noise {
     shape: Vec<i64>,
     kind: Kind,
     device: Device,
+    pass: u32,
     path: Option<Path>,
     ahead: RefCell<VecDeque<(u32, Receiver<Vec<f32>>)>>,
 }
@@ -79,7 +87,17 @@ const AHEAD: u32 = 2;
 impl Noise {
     /// Noise `[n, ..shape]` for the pictures with these n seeds.
     pub fn new(seeds: Vec<u64>, shape: &[i64], kind: Kind, device: Device) -> Self {
-        Self { seeds, shape: shape.to_vec(), kind, device, path: None, ahead: RefCell::default() }
+        Self { seeds, shape: shape.to_vec(), kind, device, pass: 0, path: None, ahead: RefCell::default() }
+    }
+
+    /// The noise of the same pictures where a way is gone for the `pass`-th time: all of it is other noise.
+    pub fn pass(&self, pass: u32) -> Self {
+        Self { pass, ..Self::new(self.seeds.clone(), &self.shape, self.kind, self.device) }
+    }
+
+    /// The noise on a known part at the k-th evaluation.
+    pub fn known(&self, k: u32) -> Tensor {
+        self.tensor(&self.draw(Purpose::Known, k))
     }
 
     /// The noise at the start of the path.
@@ -91,7 +109,7 @@ impl Noise {
     /// and to in lambda, divided by its standard deviation. With the share `eta` of fresh noise the path's clock is
     /// `e^(2 eta lambda)`, forwards or, below 0, backwards: then any division of the way gathers the same noise.
     pub fn follow(&mut self, share: f64, intervals: Vec<(f64, f64)>) {
-        self.path = Some(Path::new(share, intervals));
+        self.path = Some(Path::new(share, intervals).pass(self.pass));
         self.ahead.borrow_mut().clear();
     }
 
@@ -129,7 +147,7 @@ impl Noise {
     }
 
     fn drawing(&self) -> Drawing {
-        Drawing { seeds: self.seeds.clone(), n: self.elements(), path: self.path.clone() }
+        Drawing { seeds: self.seeds.clone(), n: self.elements(), pass: self.pass, path: self.path.clone() }
     }
 
     fn elements(&self) -> usize {
@@ -147,6 +165,7 @@ impl Noise {
 struct Drawing {
     seeds: Vec<u64>,
     n: usize,
+    pass: u32,
     path: Option<Path>,
 }
 
@@ -158,7 +177,7 @@ impl Drawing {
     fn row(&self, seed: u64, purpose: Purpose, step: u32) -> Vec<f32> {
         let path = self.path.as_ref().filter(|_| purpose == Purpose::Step);
         let increment = path.and_then(|path| path.increment(seed, step, self.n));
-        increment.unwrap_or_else(|| normals(seed, purpose, step, self.n))
+        increment.unwrap_or_else(|| stream(seed, [step, purpose as u32, self.pass], self.n))
     }
 }
 

@@ -49,6 +49,14 @@ impl Grid {
         (steps < self.len()).then(|| Self(self.0[steps..].to_vec()))
     }
 
+    /// The levels from one index to another, at least one step.
+    ///
+    /// # Panics
+    /// Indices out of order or beyond the last level.
+    pub fn between(&self, first: usize, last: usize) -> Self {
+        Self::new(self.0[first..=last].to_vec())
+    }
+
     /// The share of the steps that lie behind a level, 0 at the noisiest; a level between two of the grid counts as the
     /// noisier one, so that the inner evaluations of a step belong to it.
     pub fn share(&self, level: &Level) -> f64 {

@@ -71,6 +71,7 @@ impl Lane<'_> {
             guidance: plan.guidance.clone(),
             corrections: Vec::new(),
             threshold: None,
+            anchor: None,
             grid: grid.clone(),
             rows: self.rows,
         };

@@ -143,6 +143,7 @@ pub fn run(model: &dyn Model, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64])
         guidance: guidance(&json!("none")).into(),
         corrections: Vec::new(),
         threshold: None,
+        anchor: None,
         grid: grid.clone(),
         rows: Rows { first: 0, of: seeds.len() },
     };
