@@ -96,6 +96,19 @@ impl Default for Output {
     }
 }
 
+/// How a picture of another size is brought to the asked one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// The middle of it, as much as has the asked shape.
+    #[default]
+    Crop,
+    /// All of it, in another shape.
+    Stretch,
+    /// All of it in its own shape, between white margins.
+    Pad,
+}
+
 /// A generation in which nothing is left open; posted again, it gives the same pictures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Generation {

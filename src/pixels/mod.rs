@@ -1,10 +1,17 @@
-//! Pictures as bytes: encoding with the request inside, changing the format, previews, and latents as files.
+//! Pictures as bytes: decoding what users send, encoding with the request inside, changing the format and the size, masks,
+//! previews, and latents as files.
 
+mod container;
+pub mod decode;
 pub mod encode;
+pub mod fit;
 pub mod latents;
+pub mod mask;
 pub mod metadata;
 pub mod preview;
 
+pub use decode::{Decoded, decode};
 pub use encode::{encode, transcode};
+pub use mask::Given;
 pub use metadata::PictureText;
 pub use preview::preview;

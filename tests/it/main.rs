@@ -35,6 +35,7 @@ mod parity_networks;
 mod parity_pictures;
 mod parity_samplers;
 mod pixels;
+mod pixels_decode;
 mod pressure;
 mod processes;
 mod processes_mean_reverting;

@@ -3,5 +3,6 @@
 pub mod app;
 pub mod exact;
 pub mod jobs;
+pub mod pictures;
 pub mod restoring;
 pub mod server;
