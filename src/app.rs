@@ -196,7 +196,7 @@ fn new_job(valid: Valid) -> Job {
     };
     Job {
         id: Uuid::now_v7(),
-        kind: Kind::Generation,
+        kind: if generation.edit.is_some() { Kind::Edit } else { Kind::Generation },
         status: Status::Queued,
         created_at: now(),
         started_at: None,

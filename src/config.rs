@@ -175,7 +175,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a prompt.
     pub prompt_bytes: usize,
-    /// Pixels of one picture.
+    /// Pixels of one picture, made or sent.
     pub pixels: u64,
     /// Evaluations times rows times pixels over native pixels, summed over the pictures.
     pub row_evaluations: u64,

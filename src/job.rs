@@ -16,6 +16,18 @@ use crate::error::Code;
 pub enum Kind {
     /// Text (or a label, or nothing) to pictures.
     Generation,
+    /// A picture and a wish to pictures.
+    Edit,
+}
+
+impl Kind {
+    /// The name on the wire and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Generation => "generation",
+            Self::Edit => "edit",
+        }
+    }
 }
 
 /// Where a job stands.
@@ -109,11 +121,39 @@ pub enum Resize {
     Pad,
 }
 
-/// A generation in which nothing is left open; posted again, it gives the same pictures.
+/// What an edit adds to a generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Edit {
+    /// The blob that holds the picture, `{"blob": "sha256:..."}`.
+    #[schema(value_type = Object, required = false)]
+    pub image: Value,
+    /// The blob that holds the mask, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub mask: Option<Value>,
+    /// What the given picture shows.
+    #[schema(required = false)]
+    pub source_prompt: String,
+    /// `{"name": ..., options}`, every option filled in.
+    #[schema(value_type = Object, required = false)]
+    pub method: Value,
+    /// Share of the steps that run, 0..1.
+    #[schema(required = false)]
+    pub strength: f64,
+    /// How the picture was brought to the size.
+    #[schema(required = false)]
+    pub resize: Resize,
+}
+
+/// A generation in which nothing is left open, or an edit, which is one from a given picture on; posted again, it gives the
+/// same pictures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Generation {
     /// Id from `/v1/models`.
     pub model: String,
+    /// What an edit adds.
+    #[serde(flatten)]
+    pub edit: Option<Edit>,
     /// Class index, for models that take one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<u32>,

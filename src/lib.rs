@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod denoiser;
+pub mod edit;
 pub mod engine;
 pub mod error;
 pub mod failpoint;

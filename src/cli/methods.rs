@@ -2,6 +2,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::{
+    edit::EDIT_METHODS,
     guidance::GUIDANCES,
     registry::Entry,
     sampler::{SAMPLERS, Sampler},
@@ -9,7 +10,7 @@ use crate::{
     wrapper::{WRAPPERS, carried},
 };
 
-/// Print every sampler, wrapper, schedule and guidance with its options and source, as in docs/methods.md.
+/// Print every sampler, wrapper, schedule, guidance and editing method with its options and source, as in docs/methods.md.
 #[derive(Debug, Args)]
 pub struct Arguments {}
 
@@ -20,11 +21,13 @@ impl Arguments {
         let wrappers = WRAPPERS.iter().map(|wrapper| row(&wrapper.entry, ""));
         let schedules = SCHEDULES.iter().map(|schedule| row(&schedule.entry, ""));
         let guidances = GUIDANCES.iter().map(|guidance| row(&guidance.entry, ""));
+        let edits = EDIT_METHODS.iter().map(|method| row(&method.entry, ""));
         let tables = [
             table("Samplers", &["order", "evaluations", "noise", "carries"], &samplers.collect::<Vec<_>>()),
             table("Wrappers", &[], &wrappers.collect::<Vec<_>>()),
             table("Schedules", &[], &schedules.collect::<Vec<_>>()),
             table("Guidances", &[], &guidances.collect::<Vec<_>>()),
+            table("Editing methods", &[], &edits.collect::<Vec<_>>()),
         ];
         super::print(&format!("{HEAD}{}", tables.join("\n")))
     }
@@ -42,7 +45,8 @@ const HEAD: &str = "\
 Made by `make methods` from the registries. *Order*: how fast the error falls with the steps, as published / with the start
 and the end that requests have; both are tested on a model whose exact answer is known. *Evaluations*: of the network for one
 picture, by the steps N. *Noise*: whether fresh noise is drawn after the start, with the default options. Options are shown
-with their defaults; `GET /v1/samplers`, `/v1/wrappers`, `/v1/schedules` and `/v1/guidances` have the JSON Schema of each.
+with their defaults; `GET /v1/samplers`, `/v1/wrappers`, `/v1/schedules`, `/v1/guidances` and `/v1/edit-methods` have
+the JSON Schema of each.
 *Carries*: the wrappers that may go around a sampler with its default options, in the list `wrap` of its object.
 ";
 

@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::{
     Engine, Running, Worker,
     events::{Event, Preview},
-    hold,
+    hold, inputs,
     message::{Command, Estimates, Report, Start},
     results,
-    slab::Counters,
+    slab::{Counters, UNKNOWN},
 };
 use crate::{
     error::{Code, Failure},
@@ -189,14 +189,19 @@ async fn plan(engine: &Engine, job: &Job, counters: &Counters) -> Result<Plan, F
     let made = u64::from(job.request.count) - missing.len() as u64;
     let shape = card.latent_for(job.request.width, job.request.height);
     let latents = match &job.request.latents {
-        Some(given) => Some(results::latents(&parts.blobs, given, shape).await?),
+        Some(given) => Some(inputs::latents(&parts.blobs, given, shape).await?),
         None => None,
     };
     let cards = |id: &str| parts.catalog.get(Some(id)).cloned();
     let plan = Plan::new(card, job.request.clone(), missing, &cards)?.with_latents(latents);
-    let each = plan.evaluations().unwrap_or(0);
-    counters.evaluations.store(each * made, Relaxed);
-    counters.of.store(each * u64::from(job.request.count), Relaxed);
+    let given = match &job.request.edit {
+        Some(edit) => Some(inputs::given(&parts.blobs, &job.request, edit, parts.config.limits.pixels).await?),
+        None => None,
+    };
+    let plan = plan.with_given(given);
+    let each = plan.evaluations();
+    counters.evaluations.store(each.unwrap_or(0) * made, Relaxed);
+    counters.of.store(each.map_or(UNKNOWN, |each| each * u64::from(job.request.count)), Relaxed);
     Ok(plan)
 }
 

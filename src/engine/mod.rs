@@ -34,6 +34,7 @@ pub mod events;
 pub mod failure;
 mod forward;
 mod host;
+mod inputs;
 mod memory;
 mod message;
 mod results;

@@ -1,7 +1,6 @@
 //! What a run leaves: pictures are encoded off the engine thread, stored, told, and then the job's end is.
 
 use bytes::Bytes;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Engine, events::Event, hold};
@@ -11,10 +10,7 @@ use crate::{
     job::{Format, Job, JobError, Status},
     model::Card,
     pixels::{self, metadata::PictureText},
-    store::{
-        Found, Outcome, Stored,
-        blobs::{Blobs, sha256},
-    },
+    store::{Found, Outcome, Stored, blobs::sha256},
     task::{Made, Product},
 };
 
@@ -51,11 +47,11 @@ pub async fn finish(engine: Engine, id: Uuid, attempt: u32, end: Result<Vec<Prod
 /// Tells listeners, metrics and the log that a job has ended.
 pub fn tell_end(engine: &Engine, job: &Job) {
     let metrics = &engine.0.parts.metrics;
-    metrics.jobs_total.with_label_values(&["generation", job.status.name()]).inc();
+    metrics.jobs_total.with_label_values(&[job.kind.name(), job.status.name()]).inc();
     let (evaluations, rows, run_ms) =
         job.usage.map_or((0, 0, 0), |usage| (usage.evaluations, usage.rows, usage.run_ms));
     if job.usage.is_some() {
-        metrics.job_duration_seconds.with_label_values(&["generation"]).observe(run_ms as f64 / 1000.0);
+        metrics.job_duration_seconds.with_label_values(&[job.kind.name()]).observe(run_ms as f64 / 1000.0);
     }
     let error = job.error.as_ref().map(|error| error.detail.as_str());
     tracing::info!(job = %job.id, status = job.status.name(), evaluations, rows, run_ms, error, "ended");
@@ -105,17 +101,6 @@ async fn encoded(job: &Job, card: &Card, product: Product) -> Result<Bytes> {
         Made::Latents(values) => pixels::latents::write(&values, shape),
     };
     tokio::task::spawn_blocking(encode).await.map_err(internal)?.map(Bytes::from)
-}
-
-/// The initial noise `[C, h, w]` that a request names.
-///
-/// # Errors
-/// A blob that is no longer there, or does not fit.
-pub async fn latents(blobs: &Blobs, given: &Value, shape: [i64; 3]) -> Result<Vec<f32>> {
-    let name = given["blob"].as_str().unwrap_or_default();
-    let bytes = blobs.get_input(name).await.map_err(internal)?;
-    let bytes = bytes.ok_or_else(|| Failure::Internal(format!("the latents {name} are no longer stored")))?;
-    Ok(pixels::latents::read(&bytes, shape)?)
 }
 
 fn internal(cause: impl std::fmt::Display) -> Failure {

@@ -23,21 +23,30 @@ use crate::{
 };
 
 /// How far a run is, readable from any thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     /// Network calls for each picture, summed over the pictures.
     pub evaluations: AtomicU64,
     /// Rows of those calls.
     pub rows: AtomicU64,
-    /// How many evaluations there will be; 0 where nobody knows.
+    /// How many evaluations there will be; [`UNKNOWN`] where nobody knows.
     pub of: AtomicU64,
+}
+
+/// More evaluations than any run has.
+pub const UNKNOWN: u64 = u64::MAX;
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { evaluations: AtomicU64::new(0), rows: AtomicU64::new(0), of: AtomicU64::new(UNKNOWN) }
+    }
 }
 
 impl Counters {
     /// The same as clients see it.
     pub fn progress(&self) -> Progress {
         let of = self.of.load(Relaxed);
-        Progress { evaluations: self.evaluations.load(Relaxed), of: (of > 0).then_some(of) }
+        Progress { evaluations: self.evaluations.load(Relaxed), of: (of != UNKNOWN).then_some(of) }
     }
 }
 

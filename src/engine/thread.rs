@@ -26,7 +26,7 @@ use crate::{
     ask::{Letter, Net, Reply},
     config,
     metrics::Metrics,
-    task::generate,
+    task::work,
 };
 
 /// One device's worker.
@@ -124,7 +124,7 @@ impl Thread {
         let metric = self.metrics.evaluations_total.with_label_values(&[&*plan.card.id, sampler]);
         let previews = Previews::of(&plan);
         let priority = plan.request.priority;
-        let future = Box::pin(generate(plan, net.clone(), self.device));
+        let future = work(plan, net.clone(), self.device);
         let slot = Slot {
             job,
             attempt,

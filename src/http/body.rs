@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::{task::spawn_blocking, time::timeout};
@@ -34,14 +35,8 @@ impl FromRequest<Arc<App>> for Json {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
-        let (parts, body) = request.into_parts();
-        expect_json(&parts.headers)?;
-        let limit = app.config.limits.body_bytes;
-        if parts.headers.contains_key(header::EXPECT) && declared(&parts.headers).is_some_and(|bytes| bytes > limit) {
-            return Err(too_large(limit));
-        }
-        let time = Duration::from_secs(app.config.http.request_timeout_s);
-        let bytes = timeout(time, read(body, limit)).await.map_err(|_| Problem::slow())??;
+        expect_json(request.headers(), "application/json")?;
+        let bytes = bytes(request, app).await?;
         match bytes.len() {
             0..=SMALL => json::parse(&bytes).map(Self),
             _ => spawn_blocking(move || json::parse(&bytes)).await.map_err(Problem::internal)?.map(Self),
@@ -49,8 +44,25 @@ impl FromRequest<Arc<App>> for Json {
     }
 }
 
-/// `application/json` or `application/*+json`, with any parameters, in any case.
-fn expect_json(headers: &HeaderMap) -> Result<()> {
+/// The body, within its limits of size and time.
+///
+/// # Errors
+/// Too much, too slow, or broken off.
+pub async fn bytes(request: Request, app: &App) -> Result<Bytes> {
+    let (parts, body) = request.into_parts();
+    let limit = app.config.limits.body_bytes;
+    if parts.headers.contains_key(header::EXPECT) && declared(&parts.headers).is_some_and(|bytes| bytes > limit) {
+        return Err(too_large(limit));
+    }
+    let time = Duration::from_secs(app.config.http.request_timeout_s);
+    Ok(timeout(time, read(body, limit)).await.map_err(|_| Problem::slow())??.into())
+}
+
+/// `application/json` or `application/*+json`, with any parameters, in any case; `wanted` is what to tell others.
+///
+/// # Errors
+/// 415 where it is neither.
+pub fn expect_json(headers: &HeaderMap, wanted: &str) -> Result<()> {
     let given = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let kind = essence.strip_prefix("application/");
@@ -58,8 +70,8 @@ fn expect_json(headers: &HeaderMap) -> Result<()> {
         return Ok(());
     }
     let detail = match given {
-        Some(given) => format!("`{given}` is not application/json"),
-        None => "there is no content type; application/json is read here".to_owned(),
+        Some(given) => format!("`{given}` is not {wanted}"),
+        None => format!("there is no content type; {wanted} is read here"),
     };
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }

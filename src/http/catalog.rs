@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     denoiser::Prediction,
+    edit::{self, EDIT_METHODS},
     error::Code,
     guidance::GUIDANCES,
     http::{
@@ -127,6 +128,17 @@ pub struct Choice {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     carries: Option<Vec<&'static str>>,
+    /// Of editing methods: whether it needs a mask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_mask: Option<bool>,
+    /// Of editing methods: `strength` when a request does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strength: Option<f64>,
+    /// Of editing methods: the names from `/v1/samplers` that it goes with, with the default options. Those whose steps
+    /// are given one by one it takes at strength 1 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    samplers: Option<Vec<&'static str>>,
     /// Of wrappers: where it takes hold, `start`, `network` or `step`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -200,6 +212,12 @@ pub async fn guidances(headers: HeaderMap) -> Response {
     list(&headers, GUIDANCES.iter().map(|guidance| choice(&guidance.entry)).collect())
 }
 
+/// List editing methods
+#[utoipa::path(get, path = "/v1/edit-methods", tag = "registries", responses((status = 200, body = ChoiceList)))]
+pub async fn edit_methods(headers: HeaderMap) -> Response {
+    list(&headers, EDIT_METHODS.iter().map(edit_method).collect())
+}
+
 fn describe(app: &App, card: &Card) -> Model {
     let (width, height) = card.native();
     let given = &card.defaults;
@@ -249,6 +267,9 @@ fn choice<T: ?Sized + 'static>(entry: &Entry<T>) -> Choice {
         evaluations: None,
         stochastic: None,
         carries: None,
+        needs_mask: None,
+        strength: None,
+        samplers: None,
         place: None,
         options: entry.schema(),
     }
@@ -265,6 +286,20 @@ fn sampler(sampler: &Sampler) -> Choice {
         stochastic: Some(solver.stochastic()),
         carries: Some(wrapper::carried(solver.carries())),
         ..choice(&sampler.entry)
+    }
+}
+
+fn edit_method(kind: &edit::Kind) -> Choice {
+    let method = kind.entry.read(serde_json::Map::new()).expect("default options are valid");
+    let divisible = |sampler: &&Sampler| {
+        let solver = sampler.entry.read(serde_json::Map::new()).expect("default options are valid");
+        solver.divides()
+    };
+    Choice {
+        needs_mask: Some(method.hold().is_some()),
+        strength: Some(method.strength()),
+        samplers: Some(SAMPLERS.iter().filter(divisible).map(|sampler| sampler.entry.name).collect()),
+        ..choice(&kind.entry)
     }
 }
 

@@ -13,16 +13,18 @@ use serde_json::Value;
 
 use crate::{
     app::App,
+    error::Fault,
     http::{
         body,
         error::{Problem, Result},
         images::text,
         latents,
         request::GenerateRequest,
-        valid::{self, Valid},
+        valid::{self, Valid, Wanted},
         wishes::{PREFERENCE_APPLIED, Wishes},
     },
     job::Job,
+    model::Card,
 };
 
 /// Ask for pictures
@@ -43,11 +45,23 @@ pub async fn create(
     headers: HeaderMap,
     body::Json(document): body::Json,
 ) -> Result<Response> {
+    submitted(&app, &headers, accept(&app, document)).await
+}
+
+/// The answer to a request for pictures: its job, stored, and the finished one for clients that wait.
+///
+/// # Errors
+/// What the headers or the request have at fault; the store.
+pub async fn submitted(
+    app: &App,
+    headers: &HeaderMap,
+    accepted: impl Future<Output = Result<Valid>>,
+) -> Result<Response> {
     if app.draining() {
         return Err(Problem::draining());
     }
-    let wishes = Wishes::read(&headers, Timestamp::now())?;
-    let valid = accept(&app, document).await?;
+    let wishes = Wishes::read(headers, Timestamp::now())?;
+    let valid = accepted.await?;
     let job = app.submit(valid, wishes.deadline).await?;
     let ended = match wishes.wait {
         Some(wait) => app.wait(job.id, wait).await?,
@@ -63,12 +77,25 @@ pub async fn create(
 pub async fn accept(app: &App, document: Value) -> Result<Valid> {
     let (request, mut faults) = GenerateRequest::read(document).map_err(Problem::invalid)?;
     let card = app.catalog.get(request.model.as_deref()).map_err(Problem::model_not_found)?;
-    let noise = match &request.latents {
-        Some(given) => latents::store(app, card, &request, given).await?.map_err(|fault| faults.push(fault)).ok(),
-        None => None,
-    };
+    let latents = noise(app, card, &request, &mut faults).await?;
     let cards = |id: &str| app.catalog.get(Some(id)).cloned();
-    valid::generation(request, (card, &cards), &app.config.limits, noise, faults).map_err(Problem::invalid)
+    let wanted = Wanted { limits: &app.config.limits, latents, faults };
+    valid::generation(request, (card, &cards), wanted).map_err(Problem::invalid)
+}
+
+/// The name of the noise that came along, where it could be read and stored.
+///
+/// # Errors
+/// What is ours to mend.
+pub async fn noise(
+    app: &App,
+    card: &Card,
+    request: &GenerateRequest,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<Value>> {
+    let Some(given) = &request.latents else { return Ok(None) };
+    let stored = latents::store(app, card, request, given).await?;
+    Ok(stored.map_err(|fault| faults.push(fault)).ok())
 }
 
 fn answer(job: Job, ended: Option<Job>, wishes: Wishes) -> Response {

@@ -21,7 +21,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
 
 /// Routes that take jobs; their refusals are counted.
-const SUBMISSIONS: [&str; 1] = ["/v1/generations"];
+const SUBMISSIONS: [&str; 2] = ["/v1/generations", "/v1/edits"];
 
 /// The outermost layer. It alone touches the HTTP metrics and writes the documents of problems.
 pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {

@@ -16,9 +16,12 @@ use crate::{app::App, http::error::Problem};
 pub mod accept;
 pub mod body;
 pub mod catalog;
+pub mod edit_request;
+pub mod edits;
 pub mod error;
 pub mod events;
 pub mod files;
+pub mod form;
 pub mod generations;
 pub mod images;
 pub mod jobs;
@@ -27,17 +30,21 @@ pub mod latents;
 pub mod layers;
 pub mod openapi;
 pub mod ops;
+pub mod pictures;
 pub mod problems;
+pub mod reference;
 pub mod request;
 pub mod schema;
 pub mod serve;
 pub mod valid;
+pub mod valid_edit;
 pub mod wishes;
 
 /// Every route, as the API's description shows them.
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(openapi::Frame::openapi())
         .routes(routes!(generations::create))
+        .routes(routes!(edits::create))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show, jobs::erase))
         .routes(routes!(jobs::cancel))
@@ -51,6 +58,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(catalog::wrappers))
         .routes(routes!(catalog::schedules))
         .routes(routes!(catalog::guidances))
+        .routes(routes!(catalog::edit_methods))
         .routes(routes!(problems::show))
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))

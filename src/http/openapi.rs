@@ -11,6 +11,7 @@ use utoipa::{
 };
 
 use crate::{
+    edit::EDIT_METHODS,
     guidance::GUIDANCES,
     http::error::Document,
     job::Job,
@@ -30,7 +31,7 @@ use crate::{
     ),
     components(schemas(Document, Job)),
     tags(
-        (name = "generations", description = "Asking for pictures"),
+        (name = "generations", description = "Asking for pictures, new or edited"),
         (name = "jobs", description = "What becomes of a request"),
         (name = "pictures", description = "Pictures and files"),
         (name = "registries", description = "What can be asked for"),
@@ -72,12 +73,21 @@ fn fill_choices(components: &mut Components) {
     for sampler in SAMPLERS {
         wrapped(components, &format!("Sampler_{}", sampler.entry.name), &wrapper);
     }
-    let Some(RefOr::T(Schema::Object(request))) = components.schemas.get_mut("GenerateRequest") else { return };
+    let method = choice("EditMethod", components, EDIT_METHODS.iter().map(|item| &item.entry), None);
+    let edits = choices.iter().cloned().chain([("method", method)]).collect::<Vec<_>>();
+    fill(components, "GenerateRequest", &choices);
+    fill(components, "EditRequest", &edits);
+    fill(components, "EditForm", &edits);
+}
+
+/// Puts the choices into the fields of a request.
+fn fill(components: &mut Components, name: &str, choices: &[(&str, Value)]) {
+    let Some(RefOr::T(Schema::Object(request))) = components.schemas.get_mut(name) else { return };
     for (field, filled) in choices {
-        let mut schema = filled;
-        let old = request.properties.get(field).map(|old| serde_json::to_value(old).expect("a schema is JSON"));
+        let mut schema = filled.clone();
+        let old = request.properties.get(*field).map(|old| serde_json::to_value(old).expect("a schema is JSON"));
         schema["description"] = old.map_or(Value::Null, |old| old["description"].clone());
-        request.properties.insert(field.into(), read(schema));
+        request.properties.insert((*field).into(), read(schema));
     }
 }
 

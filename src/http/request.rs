@@ -4,8 +4,8 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use utoipa::{
     ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
@@ -114,21 +114,45 @@ impl GenerateRequest {
     ///
     /// # Errors
     /// A document in which no fields can be read: no object, or a field of the wrong type.
-    pub fn read(document: Value) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+    pub fn read(document: Value) -> Result<Beside<Self>, Vec<Fault>> {
         static SHAPE: LazyLock<Shape> = LazyLock::new(Shape::of::<GenerateRequest>);
-        let Value::Object(mut fields) = document else {
-            return Err(vec![Fault::new("", "the body must be a JSON object")]);
-        };
-        fields.retain(|_, value| !value.is_null());
-        let document = Value::Object(fields);
-        let faults = SHAPE.check(&document);
-        let sound = without(document, &faults);
-        match serde_path_to_error::deserialize(sound) {
-            Ok(request) => Ok((request, faults)),
-            Err(error) => {
-                let pointer = format!("/{}", error.path().to_string().replace('.', "/"));
-                Err(faults.into_iter().chain([Fault::new(pointer, error.into_inner().to_string())]).collect())
-            }
+        let (fields, faults) = checked(document, &SHAPE)?;
+        typed(fields, faults)
+    }
+}
+
+/// A value, and the faults found beside it.
+pub type Beside<T> = (T, Vec<Fault>);
+
+/// The fields of a document that are not at fault by its shape, and the faults.
+///
+/// # Errors
+/// A document that is no object.
+pub fn checked(document: Value, shape: &Shape) -> Result<Beside<Map<String, Value>>, Vec<Fault>> {
+    let Value::Object(mut fields) = document else {
+        return Err(vec![Fault::new("", "the body must be a JSON object")]);
+    };
+    fields.retain(|_, value| !value.is_null());
+    let document = Value::Object(fields);
+    let faults = shape.check(&document);
+    let Value::Object(mut sound) = document else { unreachable!("it was made of fields") };
+    for fault in &faults {
+        let field = fault.pointer.split('/').nth(1).unwrap_or_default();
+        sound.remove(&field.replace("~1", "/").replace("~0", "~"));
+    }
+    Ok((sound, faults))
+}
+
+/// Fields as their type reads them.
+///
+/// # Errors
+/// A field of the wrong type, after the faults found before.
+pub fn typed<T: DeserializeOwned>(fields: Map<String, Value>, faults: Vec<Fault>) -> Result<Beside<T>, Vec<Fault>> {
+    match serde_path_to_error::deserialize(Value::Object(fields)) {
+        Ok(request) => Ok((request, faults)),
+        Err(error) => {
+            let pointer = format!("/{}", error.path().to_string().replace('.', "/"));
+            Err(faults.into_iter().chain([Fault::new(pointer, error.into_inner().to_string())]).collect())
         }
     }
 }
@@ -138,15 +162,4 @@ fn metadata() -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let about = "Up to 16 strings (keys of 64, values of 512 bytes), handed back.";
     ObjectBuilder::new().additional_properties(Some(text)).max_properties(Some(16)).description(Some(about)).into()
-}
-
-/// The document without the top-level fields at fault.
-fn without(mut document: Value, faults: &[Fault]) -> Value {
-    if let Some(fields) = document.as_object_mut() {
-        for fault in faults {
-            let field = fault.pointer.split('/').nth(1).unwrap_or_default();
-            fields.remove(&field.replace("~1", "/").replace("~0", "~"));
-        }
-    }
-    document
 }

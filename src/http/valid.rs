@@ -32,37 +32,54 @@ pub struct Valid {
     pub cost: Cost,
 }
 
-/// Checks a wish against its model and fills in every default. `faults` are those found before; `latents` names the blob
-/// of the noise that came along, `cards` finds further models by their ids.
+/// What a wish is checked against besides its model.
+pub struct Wanted<'a> {
+    /// What it may cost.
+    pub limits: &'a Limits,
+    /// Names the blob of the noise that came along.
+    pub latents: Option<Value>,
+    /// Found before.
+    pub faults: Vec<Fault>,
+}
+
+/// Checks a wish against its model and fills in every default; `cards` finds further models by their ids.
 ///
 /// # Errors
 /// Every fault.
-pub fn generation(
-    request: GenerateRequest,
-    (card, cards): (&Arc<Card>, Cards),
-    limits: &Limits,
-    latents: Option<Value>,
-    faults: Vec<Fault>,
-) -> Result<Valid, Vec<Fault>> {
-    let mut check = Check { card, cards, limits, faults, warnings: Vec::new() };
+pub fn generation(request: GenerateRequest, model: (&Arc<Card>, Cards), wanted: Wanted) -> Result<Valid, Vec<Fault>> {
+    let (mut check, latents) = Check::new(model, wanted);
     let generation = check.generation(request, latents);
-    let cost = check.cost(&generation);
-    match (cost, check.faults) {
-        (Some(cost), faults) if faults.is_empty() => Ok(Valid { generation, warnings: check.warnings, cost }),
-        (_, faults) => Err(faults),
-    }
+    check.finish(generation)
 }
 
-struct Check<'a> {
+/// A wish on its way to be valid.
+pub(super) struct Check<'a> {
     card: &'a Arc<Card>,
     cards: Cards<'a>,
-    limits: &'a Limits,
-    faults: Vec<Fault>,
+    pub(super) limits: &'a Limits,
+    pub(super) faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
 
+impl<'a> Check<'a> {
+    /// With the name of the noise that came along.
+    pub(super) fn new((card, cards): (&'a Arc<Card>, Cards<'a>), wanted: Wanted<'a>) -> (Self, Option<Value>) {
+        let Wanted { limits, latents, faults } = wanted;
+        (Self { card, cards, limits, faults, warnings: Vec::new() }, latents)
+    }
+
+    /// The valid wish, or all that is wrong with it.
+    pub(super) fn finish(mut self, generation: Generation) -> Result<Valid, Vec<Fault>> {
+        let cost = self.cost(&generation);
+        match (cost, self.faults) {
+            (Some(cost), faults) if faults.is_empty() => Ok(Valid { generation, warnings: self.warnings, cost }),
+            (_, faults) => Err(faults),
+        }
+    }
+}
+
 impl Check<'_> {
-    fn generation(&mut self, request: GenerateRequest, latents: Option<Value>) -> Generation {
+    pub(super) fn generation(&mut self, request: GenerateRequest, latents: Option<Value>) -> Generation {
         let (width, height) = self.size(request.width, request.height);
         // A sampler that is at fault has no habit; the rest is then only checked.
         let (sampler, stack) = self.sampler(request.sampler.as_ref()).unzip();
@@ -77,6 +94,7 @@ impl Check<'_> {
         self.alone(request.count, latents.is_some());
         Generation {
             model: self.card.id.to_string(),
+            edit: None,
             label: request.label,
             prompt: request.prompt,
             negative_prompt: request.negative_prompt,
@@ -98,11 +116,11 @@ impl Check<'_> {
         }
     }
 
-    fn fault(&mut self, pointer: &str, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, pointer: &str, message: impl Into<String>) {
         self.faults.push(Fault::new(pointer, message));
     }
 
-    fn warn(&mut self, pointer: &str, message: impl Into<String>) {
+    pub(super) fn warn(&mut self, pointer: &str, message: impl Into<String>) {
         self.warnings.push(Warning { pointer: pointer.into(), message: message.into() });
     }
 

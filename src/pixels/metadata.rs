@@ -43,7 +43,7 @@ const THEIR_NAMES: [(&str, &str); 30] = [
 ];
 
 /// Fields of a request that do not shape the picture, or name what only this server has.
-const LEFT_OUT: [&str; 5] = ["latents", "output", "preview_every", "priority", "metadata"];
+const LEFT_OUT: [&str; 7] = ["image", "mask", "latents", "output", "preview_every", "priority", "metadata"];
 
 /// The texts of one PNG.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,9 @@ fn settings(one: &Generation, model_sha256: &str) -> Vec<(&'static str, String)>
         settings.push(("CFG scale", scale.to_string()));
     }
     settings.push(("Seed", one.seed.to_string()));
+    if let Some(edit) = &one.edit {
+        settings.push(("Denoising strength", edit.strength.to_string()));
+    }
     settings.push(("Size", format!("{}x{}", one.width, one.height)));
     settings.push(("Model hash", model_sha256.chars().take(10).collect()));
     settings.push(("Model", one.model.clone()));

@@ -176,6 +176,10 @@ pub trait AnySolver: Send + Sync {
     fn steps(&self) -> Option<usize>;
     /// See [`Solver::times`].
     fn times(&self) -> Option<Vec<f64>>;
+    /// Whether it can walk a part of the schedule: where its steps are not given one by one.
+    fn divides(&self) -> bool {
+        self.steps().is_none() && self.times().is_none()
+    }
     /// See [`Solver::sample`].
     fn sample(&self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>>;
 }

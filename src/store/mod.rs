@@ -65,6 +65,17 @@ pub enum Found<T> {
     Missing,
 }
 
+impl<T> Found<T> {
+    /// The same with `f` of what is there.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Self::Here(thing) => Found::Here(f(thing)),
+            Self::Gone => Found::Gone,
+            Self::Missing => Found::Missing,
+        }
+    }
+}
+
 /// A claimed job: `running`, its attempt counted.
 #[derive(Clone, Debug)]
 pub struct Claim {

@@ -1,39 +1,14 @@
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
-use super::{Made, Plan, Product, lane::sampled, prompted::question};
-use crate::{
-    ask::{Net, Stage},
-    error::{Failure, Result},
-    job::Format,
-    model::Card,
-};
+use super::{Plan, Product, finished::finished, lane::sampled};
+use crate::{ask::Net, error::Result};
 
 /// Text (or a label, or nothing) to pictures: embed, sample, decode.
 ///
 /// # Errors
 /// What the network fails with, or a result that is not finite.
 pub async fn generate(plan: Plan, net: Net, device: Device) -> Result<Vec<Product>> {
-    let latents = sampled(&plan, &net, device).await?;
-    let made = match plan.request.output.format {
-        Format::Safetensors => finished_latents(&net, &latents).await?,
-        _ => decode(&net, &plan.card, latents).await?,
-    };
+    let latents = sampled(&plan, &net, device, None).await?;
+    let made = finished(&plan, &net, latents).await?;
     Ok(plan.pictures.iter().zip(made).map(|(index, made)| Product { index: *index, made }).collect())
-}
-
-async fn decode(net: &Net, card: &Card, latents: Tensor) -> Result<Vec<Made>> {
-    let pixels = net.ask(question(card, Stage::Decode, latents, 0)).await?.output;
-    let bytes = ((pixels.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);
-    let rows = net.fetch(&bytes.permute([0, 2, 3, 1]).contiguous()).await?;
-    (0..rows.size()[0]).map(|k| Ok(Made::Picture(Vec::try_from(rows.get(k).view(-1))?))).collect()
-}
-
-async fn finished_latents(net: &Net, latents: &Tensor) -> Result<Vec<Made>> {
-    let rows = net.fetch(&latents.to_kind(Kind::Float).contiguous()).await?;
-    let row = |k| Ok(Vec::<f32>::try_from(rows.get(k).view(-1))?);
-    let rows: Vec<Vec<f32>> = (0..rows.size()[0]).map(row).collect::<Result<_>>()?;
-    if rows.iter().flatten().any(|value| !value.is_finite()) {
-        return Err(Failure::NotFinite);
-    }
-    Ok(rows.into_iter().map(Made::Latents).collect())
 }

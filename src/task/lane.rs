@@ -1,21 +1,33 @@
+use std::cell::Cell;
+
 use futures_util::future::try_join_all;
 use tch::{Device, Kind, Tensor};
 
 use super::{Plan, prompted::Prompted};
 use crate::{
     ask::{Net, Rows},
-    denoiser::Denoiser,
+    denoiser::{Anchor, Denoiser},
+    edit::Hold,
     error::Result,
     noise::Noise,
-    sampler::Run,
+    process::{Grid, Level},
+    sampler::{Run, combine},
     wrapper::Partner,
 };
+
+/// What is known of the pictures before the first step.
+pub struct Known {
+    /// Clean latents, `[1, C, h, w]`.
+    pub picture: Tensor,
+    /// Where they may change, `[1, 1, h, w]` of booleans; `None` where nothing is held.
+    pub free: Option<Tensor>,
+}
 
 /// The final latents `[n, C, h, w]`: one run for all pictures, or one for each where the way depends on the values.
 ///
 /// # Errors
 /// What the network fails with.
-pub async fn sampled(plan: &Plan, net: &Net, device: Device) -> Result<Tensor> {
+pub async fn sampled(plan: &Plan, net: &Net, device: Device, known: Option<&Known>) -> Result<Tensor> {
     let own = Prompted::new(&plan.told, plan, net, device).await?;
     let mut partners = Vec::new();
     for told in &plan.partners {
@@ -29,7 +41,7 @@ pub async fn sampled(plan: &Plan, net: &Net, device: Device) -> Result<Tensor> {
     let (own, partners, many) = (&own, &partners[..], seeds.len());
     let lanes = seeds.chunks(each).enumerate().map(|(at, seeds)| {
         let rows = Rows { first: at * each, of: many };
-        Lane { plan, net, device, own, partners, rows }.sample(seeds.to_vec())
+        Lane { plan, net, device, own, partners, rows, known }.sample(seeds.to_vec())
     });
     // Up to 30 futures are polled all at each wake, which a run relies on: a job has at most 16 pictures.
     let ends = try_join_all(lanes).await?;
@@ -44,47 +56,94 @@ struct Lane<'a> {
     own: &'a Prompted<'a>,
     partners: &'a [Option<Prompted<'a>>],
     rows: Rows,
+    known: Option<&'a Known>,
 }
 
 impl Lane<'_> {
     async fn sample(self, seeds: Vec<u64>) -> Result<Tensor> {
-        let (plan, n) = (self.plan, i64::try_from(seeds.len()).expect("few pictures"));
-        let mut run = self.run(seeds, n);
-        for (wrapper, partner) in plan.stack.wrappers.iter().zip(self.partners) {
+        let noise = Noise::new(seeds, &self.plan.shape(), Kind::Float, self.device);
+        let mut x = self.start(&noise);
+        let mut at = self.plan.grid.first();
+        for (pass, leg) in (0..).zip(&self.plan.legs) {
+            if pass > 0 {
+                x = self.raised(&x, &at, &leg.first(), &noise.pass(pass));
+            }
+            let anchor = self.anchor(noise.pass(pass));
+            x = self.walked(self.run(leg, x, noise.pass(pass), anchor)).await?;
+            at = leg.last();
+        }
+        Ok(self.own.coordinates.picture(&x, &at))
+    }
+
+    async fn walked(&self, mut run: Run) -> Result<Tensor> {
+        let n = run.x.size()[0];
+        for (wrapper, partner) in self.plan.stack.wrappers.iter().zip(self.partners) {
             let partner = partner
                 .as_ref()
                 .map(|prompted| Partner { network: prompted.network(n), process: prompted.card.process.clone() });
             wrapper.apply(&mut run, partner).await?;
         }
-        let states = plan.stack.solver.sample(run).await?;
-        Ok(self.own.coordinates.picture(&states, &plan.grid.last()))
+        self.plan.stack.solver.sample(run).await
     }
 
-    fn run(&self, seeds: Vec<u64>, n: i64) -> Run {
-        let (plan, grid) = (self.plan, &self.plan.grid);
-        let noise = Noise::new(seeds, &plan.shape(), Kind::Float, self.device);
-        let x = self.start(&noise);
+    fn run(&self, leg: &Grid, x: Tensor, noise: Noise, anchor: Option<Anchor>) -> Run {
+        let plan = self.plan;
         let denoiser = Denoiser {
             net: self.net.clone(),
-            network: self.own.network(n),
+            network: self.own.network(x.size()[0]),
             stitches: Vec::new(),
             guidance: plan.guidance.clone(),
             corrections: Vec::new(),
             threshold: None,
-            anchor: None,
-            grid: grid.clone(),
+            anchor,
+            grid: plan.grid.clone(),
             rows: self.rows,
         };
         let process = plan.card.process.clone();
-        Run { denoiser, noise, process, grid: grid.clone(), x, warm: Vec::new(), hooks: Vec::new() }
+        Run { denoiser, noise, process, grid: leg.clone(), x, warm: Vec::new(), hooks: Vec::new() }
     }
 
+    /// The states `[n, C, h, w]` at the first level: noise, or the noised picture of an edit, or each in its place.
     fn start(&self, noise: &Noise) -> Tensor {
         let plan = self.plan;
         let z = match &plan.latents {
             Some(values) => Tensor::from_slice(values).view(plan.shape()).unsqueeze(0).to_device(self.device),
             None => noise.start(),
         };
-        z * plan.ends.start.scale(&plan.grid.first())
+        let level = plan.legs.first().map_or(plan.grid.first(), Grid::first);
+        let alone = &z * plan.ends.start.scale(&level);
+        let (Some(known), Some(editing)) = (self.known, &plan.editing) else { return alone };
+        let noised = self.clean(known) * level.alpha + z * level.sigma;
+        match (&known.free, editing.from_noise()) {
+            (_, false) => noised,
+            (Some(free), true) => alone.where_self(free, &noised),
+            (None, true) => alone,
+        }
+    }
+
+    /// The states `x` at a level, with fresh noise up to a noisier one.
+    fn raised(&self, x: &Tensor, low: &Level, high: &Level, noise: &Noise) -> Tensor {
+        let kept = self.plan.card.process.kept(high, low);
+        let own = kept * low.sigma;
+        let added = (high.sigma * high.sigma - own * own).max(0.0).sqrt();
+        combine(&[(kept, x), (added, &noise.start())])
+    }
+
+    /// The clean states of what is known, `[1, C, h, w]`.
+    fn clean(&self, known: &Known) -> Tensor {
+        self.own.coordinates.state(&known.picture, &self.plan.card.process.clean())
+    }
+
+    /// What holds the known part in place on a leg of its own noise.
+    fn anchor(&self, noise: Noise) -> Option<Anchor> {
+        let known = self.known?;
+        let (free, hold) = (known.free.as_ref()?, self.plan.editing.as_ref()?.method.hold()?);
+        let next = Cell::new(0);
+        let draw = move || noise.known(next.replace(next.get() + 1));
+        let fresh: Option<Box<dyn Fn() -> Tensor>> = match hold {
+            Hold::Path => None,
+            Hold::Fresh => Some(Box::new(draw)),
+        };
+        Some(Anchor { known: self.clean(known), free: free.shallow_clone(), fresh })
     }
 }

@@ -1,12 +1,28 @@
 //! Tasks: a whole job as one async function, from the valid request to pixels.
 
+use futures_util::future::LocalBoxFuture;
+use tch::Device;
+
+use crate::{ask::Net, error::Result};
+
+mod edit;
+mod finished;
 mod generate;
 mod lane;
 mod plan;
 mod prompted;
 
+pub use edit::{Editing, edit};
 pub use generate::generate;
 pub use plan::{Cards, Plan, Told};
+
+/// The task of a plan: an edit where it has a picture, else a generation.
+pub fn work(plan: Plan, net: Net, device: Device) -> LocalBoxFuture<'static, Result<Vec<Product>>> {
+    match plan.editing {
+        Some(_) => Box::pin(edit(plan, net, device)),
+        None => Box::pin(generate(plan, net, device)),
+    }
+}
 
 /// One finished result of a run, on the processor.
 #[derive(Debug)]

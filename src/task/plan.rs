@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Editing;
 use crate::{
     error::{Failure, Fault, Result},
     guidance::{self, GUIDANCES, Guidance},
     job::Generation,
     model::Card,
+    pixels::Given,
     process::Grid,
     registry::{Entry, find},
     schedule::{self, Ends, Ground, SCHEDULES},
@@ -47,8 +49,12 @@ pub struct Plan {
     pub partners: Vec<Option<Told>>,
     /// How the network is steered.
     pub guidance: Arc<dyn Guidance>,
-    /// The levels.
+    /// The levels of the schedule.
     pub grid: Grid,
+    /// Those of them that are walked, leg by leg.
+    pub legs: Vec<Grid>,
+    /// What is done to a given picture.
+    pub editing: Option<Editing>,
     /// How the path starts and ends.
     pub ends: Ends,
     /// What the model is told.
@@ -73,10 +79,24 @@ impl Plan {
         let planned = stack.solver.steps().and_then(|steps| u32::try_from(steps).ok());
         let steps = schedule.steps().or(planned).or(request.steps).unwrap_or(card.defaults.steps);
         let grid = schedule.grid(&ground, steps as usize, &ends)?;
+        let editing = request.edit.as_ref().map(Editing::new).transpose()?;
+        let legs = match &editing {
+            Some(editing) => editing.legs(&grid, steps as usize, &stack)?,
+            None => vec![grid.clone()],
+        };
         let partners = partners(&stack, &card, &request, cards)?;
         variances(&stack, [&card].into_iter().chain(partners.iter().flatten().map(|partner| &partner.card)))?;
         let told = Told::new(card.clone(), &request);
-        Ok(Self { card, request, pictures, stack, partners, guidance, grid, ends, told, latents: None })
+        let latents = None;
+        Ok(Self { card, request, pictures, stack, partners, guidance, grid, legs, editing, ends, told, latents })
+    }
+
+    /// The same with the picture that is edited.
+    pub fn with_given(mut self, given: Option<Given>) -> Self {
+        if let Some(editing) = &mut self.editing {
+            editing.given = given;
+        }
+        self
     }
 
     /// The same with initial noise `[C, h, w]` of the client's.
@@ -87,12 +107,13 @@ impl Plan {
 
     /// Network evaluations for each picture; `None` where the data decide.
     pub fn evaluations(&self) -> Option<u64> {
-        self.stack.evaluations(&self.grid).map(|evaluations| evaluations as u64)
+        let legs = self.legs.iter().map(|leg| self.stack.evaluations(leg));
+        legs.sum::<Option<usize>>().map(|evaluations| evaluations as u64)
     }
 
     /// The most network evaluations for each picture.
     pub fn most(&self) -> u64 {
-        self.stack.most(&self.grid) as u64
+        self.legs.iter().map(|leg| self.stack.most(leg) as u64).sum()
     }
 
     /// The most rows it asks for at once.

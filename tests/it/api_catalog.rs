@@ -207,7 +207,12 @@ async fn the_description_is_served_with_a_page_to_try_it() {
             assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Problem", "{path}");
         }
     }
-    let request = &document["components"]["schemas"]["GenerateRequest"];
-    assert_eq!(request["properties"]["sampler"]["oneOf"][0]["enum"].as_array().unwrap().len(), SAMPLERS.len());
+    for request in ["GenerateRequest", "EditRequest", "EditForm"] {
+        let fields = &document["components"]["schemas"][request]["properties"];
+        assert_eq!(fields["sampler"]["oneOf"][0]["enum"].as_array().unwrap().len(), SAMPLERS.len(), "{request}");
+    }
+    let fields = &document["components"]["schemas"]["EditForm"]["properties"];
+    assert_eq!((&fields["image"]["format"], fields["strength"]["maximum"].as_f64()), (&json!("binary"), Some(1.0)));
+    assert_eq!(fields["method"]["oneOf"][0]["enum"], json!(["sdedit", "inpaint"]));
     assert_eq!(document["components"]["schemas"]["Guidance_cfg"]["properties"]["scale"]["maximum"], 100.0);
 }

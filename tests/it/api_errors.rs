@@ -58,7 +58,7 @@ async fn unknown_paths_methods_and_ids_are_problems() {
     let cases = [
         ("GET", "/", 404),
         ("GET", "/v1/nothing", 404),
-        ("POST", "/v1/edits", 404),
+        ("POST", "/v1/films", 404),
         ("PUT", "/v1/jobs", 405),
         ("GET", "/v1/generations", 405),
         ("GET", "/v1/jobs/not-an-id", 404),

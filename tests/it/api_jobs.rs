@@ -221,7 +221,7 @@ async fn bad_queries_are_named() {
         ("limit=201", "/query/limit"),
         ("limit=x", "/query/limit"),
         ("status=done", "/query/status"),
-        ("kind=edit", "/query/kind"),
+        ("kind=film", "/query/kind"),
         ("cursor=x", "/query/cursor"),
         ("sort=asc", "/query/sort"),
     ] {

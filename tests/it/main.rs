@@ -8,6 +8,8 @@
 )]
 
 mod api_catalog;
+mod api_edit_inputs;
+mod api_edits;
 mod api_errors;
 mod api_events;
 mod api_images;
@@ -24,6 +26,8 @@ mod company;
 mod compare;
 mod coordinates;
 mod crash;
+mod edits;
+mod edits_company;
 mod embedded;
 mod events;
 mod folders;

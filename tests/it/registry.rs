@@ -1,6 +1,6 @@
 //! What holds for every line of every registry.
 
-use darkroom::{guidance::GUIDANCES, sampler::SAMPLERS, schedule::SCHEDULES};
+use darkroom::{edit::EDIT_METHODS, guidance::GUIDANCES, sampler::SAMPLERS, schedule::SCHEDULES};
 use serde_json::Value;
 
 /// Registry, name, title, paper and schema of every entry.
@@ -9,6 +9,7 @@ fn entries() -> Vec<(&'static str, &'static str, &'static str, &'static str, Val
     all.extend(SAMPLERS.iter().map(|s| ("samplers", s.entry.name, s.entry.title, s.entry.paper, s.entry.schema())));
     all.extend(SCHEDULES.iter().map(|s| ("schedules", s.entry.name, s.entry.title, s.entry.paper, s.entry.schema())));
     all.extend(GUIDANCES.iter().map(|g| ("guidances", g.entry.name, g.entry.title, g.entry.paper, g.entry.schema())));
+    all.extend(EDIT_METHODS.iter().map(|m| ("edit", m.entry.name, m.entry.title, m.entry.paper, m.entry.schema())));
     all
 }
 

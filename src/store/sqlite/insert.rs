@@ -1,5 +1,7 @@
 //! A job enters the queue.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
@@ -26,7 +28,7 @@ pub async fn insert(store: &SqliteStore, new: &NewJob, max_depth: u64) -> Result
     for file in &new.job.files {
         insert_file(&mut tx, new.job.id, file).await?;
     }
-    if let Some(blob) = input(&new.job) {
+    for blob in inputs(&new.job) {
         let sql = "INSERT INTO inputs (job, blob) VALUES (?, ?)";
         sqlx::query(sql).bind(key(new.job.id)).bind(blob).execute(&mut *tx).await?;
     }
@@ -92,8 +94,9 @@ async fn insert_file(tx: &mut SqliteConnection, job: Uuid, file: &File) -> Resul
     Ok(())
 }
 
-/// Key of the blob that a job's request names as `{"blob": "sha256:..."}`.
-fn input(job: &Job) -> Option<String> {
-    let named = job.request.latents.as_ref()?.get("blob")?.as_str()?;
-    Some(named.replacen(':', "/", 1))
+/// Keys of the blobs that a job's request names as `{"blob": "sha256:..."}`, each once.
+fn inputs(job: &Job) -> BTreeSet<String> {
+    let edit = job.request.edit.iter().flat_map(|edit| std::iter::once(&edit.image).chain(&edit.mask));
+    let named = edit.chain(&job.request.latents).filter_map(|named| named.get("blob")?.as_str());
+    named.map(|name| name.replacen(':', "/", 1)).collect()
 }

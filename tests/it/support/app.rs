@@ -106,8 +106,17 @@ impl TestApp {
 
     /// Posts a generation and answers the finished job, which must have succeeded.
     pub async fn generate(&self, body: &Value) -> Value {
-        let request = self.request(Method::POST, "/v1/generations").header("prefer", "wait=60").json(body);
-        let answer = send(request).await;
+        self.done(self.request(Method::POST, "/v1/generations").json(body)).await
+    }
+
+    /// Posts an edit and answers the finished job, which must have succeeded.
+    pub async fn edit(&self, body: &Value) -> Value {
+        self.done(self.request(Method::POST, "/v1/edits").json(body)).await
+    }
+
+    /// Sends a request for pictures and answers the finished job, which must have succeeded.
+    pub async fn done(&self, request: RequestBuilder) -> Value {
+        let answer = send(request.header("prefer", "wait=60")).await;
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         let job = answer.json();
         assert_eq!(job["status"], "succeeded", "{job}");
@@ -119,6 +128,11 @@ impl TestApp {
         let answer = self.get(job["images"][index]["url"].as_str().unwrap()).await;
         assert_eq!(answer.status, 200);
         answer.body
+    }
+
+    /// The pixels of a finished job's picture.
+    pub async fn pixels(&self, job: &Value, index: usize) -> image::RgbImage {
+        image::load_from_memory(&self.picture(job, index).await).unwrap().to_rgb8()
     }
 
     /// All events of a job after `last`, up to the end of the stream, which must come within ten seconds.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 pub fn generation(prompt: &str, count: u32) -> Generation {
     Generation {
         model: "gaussian".into(),
+        edit: None,
         label: None,
         prompt: prompt.into(),
         negative_prompt: String::new(),

@@ -1,0 +1,94 @@
+//! Edits: how a given picture becomes another one. One file each.
+//!
+//! A method says which legs of the schedule are walked and what is held to the given picture on the way; the sampler, its
+//! wrappers and the guidance are the request's.
+
+use serde_json::Value;
+
+use crate::{
+    error::{Fault, Result},
+    process::Grid,
+    registry::{Entry, Options, find, read_options},
+};
+
+mod inpaint;
+mod sdedit;
+
+/// An editing method; its options are the method.
+pub trait Method: Send + Sync {
+    /// The legs that are walked, one after the other, of the last steps of a schedule. Where a leg starts noisier than the
+    /// one before it ended, fresh noise leads up.
+    fn legs(&self, tail: Grid) -> Vec<Grid> {
+        vec![tail]
+    }
+
+    /// What a request's `strength` is when it does not say.
+    fn strength(&self) -> f64;
+
+    /// Pixels over which the edge of a mask is spread.
+    fn feather(&self) -> u32;
+
+    /// How the part that a mask keeps is held on the way; needs a mask.
+    fn hold(&self) -> Option<Hold> {
+        None
+    }
+}
+
+/// How the network sees the part of a picture that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// With the noise that it has had since the start, which only the sampler renews.
+    Path,
+    /// With fresh noise at each evaluation.
+    Fresh,
+}
+
+/// One line of [`EDIT_METHODS`].
+pub struct Kind {
+    /// Name, paper and options.
+    pub entry: Entry<dyn Method>,
+}
+
+/// Every editing method, in the order in which lists show them.
+pub const EDIT_METHODS: &[Kind] = &[
+    Kind::of::<sdedit::SdEdit>("sdedit", "SDEdit", "Meng et al. 2022, arXiv 2108.01073"),
+    Kind::of::<inpaint::Inpaint>("inpaint", "Inpainting", "Lugmayr et al. 2022, arXiv 2201.09865"),
+];
+
+impl Kind {
+    const fn of<M: Method + Options>(name: &'static str, title: &'static str, paper: &'static str) -> Self {
+        Self { entry: Entry::new::<M>(name, title, paper, read_method::<M>) }
+    }
+}
+
+fn read_method<M: Method + Options>(options: Value) -> Result<Box<dyn Method>, Fault> {
+    Ok(Box::new(read_options::<M>(options)?))
+}
+
+/// The method of `"name"` or `{"name": .., options}`.
+///
+/// # Errors
+/// As [`find`] and [`Entry::read`].
+pub fn read(value: &Value) -> Result<Box<dyn Method>, Fault> {
+    let (kind, options) = find(value, EDIT_METHODS, |kind: &Kind| &kind.entry)?;
+    kind.entry.read(options)
+}
+
+/// `"name"` or `{"name": .., options}` with every option filled in.
+///
+/// # Errors
+/// As [`read`].
+pub fn canonical(value: &Value) -> Result<Value, Fault> {
+    let (kind, options) = find(value, EDIT_METHODS, |kind: &Kind| &kind.entry)?;
+    kind.entry.canonical(&options)
+}
+
+/// The last steps that a strength asks for: `floor(steps strength)`, one at least above 0; `None` at 0.
+pub fn tail(grid: &Grid, steps: usize, strength: f64) -> Option<Grid> {
+    if strength <= 0.0 {
+        return None;
+    }
+    // What rounding takes from a product such as 100 x 0.29 is given back.
+    let run = (steps as f64 * strength + 1e-9).floor() as usize;
+    grid.after(grid.len() - run.clamp(1, grid.len()))
+}

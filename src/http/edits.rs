@@ -1,0 +1,76 @@
+//! `POST /v1/edits`: from a picture and a wish to a stored job.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use bytes::Bytes;
+
+use crate::{
+    app::App,
+    error::Fault,
+    http::{
+        edit_request::{EditFields, EditForm, EditRequest},
+        error::{Problem, Result},
+        form::Form,
+        generations::{self, submitted},
+        pictures::{Incoming, read},
+        valid::{Valid, Wanted},
+        valid_edit::{Pictures, edit},
+    },
+    job::Job,
+};
+
+/// Ask for edited pictures
+///
+/// A generation from a given picture on, in JSON or as a form. What a mask keeps comes back to the byte in a PNG. Headers and
+/// answers are those of a generation.
+#[utoipa::path(post, path = "/v1/edits", tag = "generations",
+    request_body(content((EditRequest = "application/json"), (EditForm = "multipart/form-data"))),
+    params(
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
+        ("cancel-after" = Option<u64>, Header, description = "Seconds after which the job is canceled"),
+    ),
+    responses(
+        (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
+        (status = 200, description = "The finished job, for clients that wait", body = Job),
+    ))]
+pub async fn create(State(app): State<Arc<App>>, headers: HeaderMap, form: Form) -> Result<Response> {
+    submitted(&app, &headers, accept(&app, form)).await
+}
+
+/// The valid edit in a document or form; its pictures are stored as blobs by then, but only if all of it is valid.
+///
+/// # Errors
+/// Every fault, or a model that nobody knows.
+pub async fn accept(app: &App, form: Form) -> Result<Valid> {
+    let (document, files) = match form {
+        Form::Json(document) => (document, BTreeMap::new()),
+        Form::Parts(parts) => (parts.document(EditRequest::type_of)?, parts.files),
+    };
+    let (request, mut faults) = EditRequest::read(document).map_err(Problem::invalid)?;
+    let card = app.catalog.get(request.generation.model.as_deref()).map_err(Problem::model_not_found)?;
+    let pictures = pictures(app, &request.edit, files, &mut faults).await?;
+    let latents = generations::noise(app, card, &request.generation, &mut faults).await?;
+    let cards = |id: &str| app.catalog.get(Some(id)).cloned();
+    let wanted = Wanted { limits: &app.config.limits, latents, faults };
+    let valid = edit(request, &pictures, (card, &cards), wanted).map_err(Problem::invalid)?;
+    for picture in pictures.image.into_iter().chain(pictures.mask) {
+        app.blobs.put_input(picture.bytes).await?;
+    }
+    Ok(valid)
+}
+
+/// The pictures that fields or files bring, and the faults of those that cannot be read.
+async fn pictures(
+    app: &App,
+    fields: &EditFields,
+    mut files: BTreeMap<String, Bytes>,
+    faults: &mut Vec<Fault>,
+) -> Result<Pictures> {
+    let [image, mask] = ["image", "mask"].map(|name| files.remove(name));
+    faults.extend(files.keys().map(|name| Fault::new(format!("/{name}"), "is a file; `image` and `mask` are taken")));
+    let image = read(app, "/image", image, fields.image.as_ref()).await?;
+    let mask = read(app, "/mask", mask, fields.mask.as_ref()).await?;
+    let mut kept = |read: Result<Option<Incoming>, Fault>| read.map_err(|fault| faults.push(fault)).ok().flatten();
+    Ok(Pictures { image: kept(image), mask: kept(mask) })
+}
