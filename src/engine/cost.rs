@@ -9,6 +9,10 @@ const KNEE: f64 = 1.1;
 /// How fast an old best is forgotten at each new measurement.
 const FADE: f64 = 1.02;
 
+/// A forward shorter than this is taken to last as long: below, what happens around it is measured, and more rows never cost
+/// more.
+const FLOOR: f64 = 1e-3;
+
 /// Measurements of a count before it is believed: a single one may have met with anything.
 const BELIEVED: u32 = 3;
 
@@ -58,7 +62,7 @@ impl Curve {
 
     /// The most rows, `max` at most, whose forward fits `tick` and costs at most a tenth more per row than the best.
     pub fn cap(&self, max: usize, tick: Duration) -> usize {
-        let per_row = |rows: usize| self.seconds(rows) / rows as f64;
+        let per_row = |rows: usize| self.seconds(rows).max(FLOOR) / rows as f64;
         let fits = |rows: &usize| self.seconds(*rows) <= tick.as_secs_f64();
         let best =
             self.believed().filter(|(rows, _)| fits(rows)).map(|(rows, _)| per_row(rows)).fold(f64::INFINITY, f64::min);
