@@ -141,14 +141,19 @@ async fn metrics_move_as_they_should() {
     app.post_text("{").await;
     app.get("/v1/jobs/nothing").await;
     let job = app.submit(&json!({"count": 16, "steps": 1000, "sampler": "ddpm", "guidance": 3, "label": 1})).await;
-    app.post(&format!("/v1/jobs/{}/cancel", job["id"].as_str().unwrap()), &json!({})).await;
+    let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    // How long a job took is told of those that began.
+    while app.get(&path).await.json()["status"] == "queued" {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    app.post(&format!("{path}/cancel"), &json!({})).await;
 
     for (name, value) in [
         ("darkroom_jobs_total{kind=\"generation\",status=\"succeeded\"}", 2.0),
         ("darkroom_jobs_total{kind=\"generation\",status=\"canceled\"}", 1.0),
         ("darkroom_evaluations_total{model=\"gaussian\",sampler=\"ddim\"}", 10.0),
         ("darkroom_evaluations_total{model=\"gaussian\",sampler=\"heun\"}", 5.0),
-        ("darkroom_job_duration_seconds_count{kind=\"generation\"}", 2.0),
+        ("darkroom_job_duration_seconds_count{kind=\"generation\"}", 3.0),
         ("darkroom_rejected_total{reason=\"invalid_request\"}", 1.0),
         ("darkroom_rejected_total{reason=\"invalid_json\"}", 1.0),
         ("darkroom_http_requests_total{method=\"POST\",route=\"/v1/generations\",status=\"422\"}", 1.0),
