@@ -95,6 +95,10 @@ async fn encoded(job: &Job, card: &Card, product: Product) -> Result<Bytes> {
     let shape = card.latent_for(request.width, request.height);
     let encode = move || match product.made {
         Made::Picture(rgb) => {
+            let rgb = match &product.over {
+                Some(given) => given.put_back(rgb),
+                None => rgb,
+            };
             let text = (request.output.format == Format::Png).then_some(&text);
             pixels::encode(&rgb, request.width, request.height, request.output, text)
         }

@@ -53,6 +53,8 @@ pub struct EditRequest {
 }
 
 static SHAPE: LazyLock<Shape> = LazyLock::new(Shape::of::<EditRequest>);
+static OWN: LazyLock<Map<String, Value>> = LazyLock::new(|| properties(EditFields::schema()));
+static OTHER: LazyLock<Map<String, Value>> = LazyLock::new(|| properties(GenerateRequest::schema()));
 
 impl EditRequest {
     /// The request in a JSON document, and every fault that shows without knowing the model, as
@@ -62,8 +64,7 @@ impl EditRequest {
     /// A document in which no fields can be read: no object, or a field of the wrong type.
     pub fn read(document: Value) -> Result<Beside<Self>, Vec<Fault>> {
         let (mut fields, faults) = checked(document, &SHAPE)?;
-        let own = properties(EditFields::schema());
-        let edit: Map<String, Value> = own.keys().filter_map(|name| fields.remove_entry(name)).collect();
+        let edit: Map<String, Value> = OWN.keys().filter_map(|name| fields.remove_entry(name)).collect();
         let (edit, faults) = typed(edit, faults)?;
         let (generation, faults) = typed(fields, faults)?;
         Ok((Self { edit, generation }, faults))
@@ -71,8 +72,7 @@ impl EditRequest {
 
     /// The JSON type that the field of that name must have; `None` where it may have several.
     pub fn type_of(name: &str) -> Option<String> {
-        let fields = [properties(EditFields::schema()), properties(GenerateRequest::schema())];
-        let field = fields.iter().find_map(|fields| fields.get(name))?;
+        let field = OWN.get(name).or_else(|| OTHER.get(name))?;
         let kind = &field["type"];
         let named = kind.as_array().and_then(|kinds| kinds.iter().find(|kind| *kind != "null")).unwrap_or(kind);
         named.as_str().map(str::to_owned)

@@ -27,6 +27,14 @@ impl Given {
         let mask = mask.map(|mask| feathered(&fit(&grayscale(mask), size, mode, greys), feather));
         Self { picture: fit(picture, size, mode, colours), mask }
     }
+
+    /// A new picture of this size, RGB row by row, with the parts that the mask keeps.
+    pub fn put_back(&self, new: Vec<u8>) -> Vec<u8> {
+        match &self.mask {
+            Some(mask) => blended(&new, self.picture.as_raw(), mask.as_raw()),
+            None => new,
+        }
+    }
 }
 
 /// The mask under a tent of the half width `feather` along both axes: what lies further than that from any grey or white

@@ -38,15 +38,13 @@ impl Rule for Ddpm {
     }
 
     fn predict(&self, s: &Span) -> Weights {
-        let mut weights = published(s, 1.0);
+        let weights = published(s, 1.0);
         let most = published_variance(s).sqrt();
         match self.variance {
-            _ if s.to.sigma == 0.0 => {}
-            Variance::Small => {}
-            Variance::Large => weights.z = most,
-            Variance::Learned => weights.z_most = Some(most),
+            Variance::Large if s.to.sigma > 0.0 => Weights { z: most, ..weights },
+            Variance::Learned => Weights { z_most: Some(most), ..weights },
+            _ => weights,
         }
-        weights
     }
 
     fn stochastic(&self) -> bool {

@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Made, Plan, Product,
+    Plan, Product,
     finished::finished,
     lane::{Known, sampled},
     prompted::question,
@@ -11,7 +13,7 @@ use crate::{
     edit::{self, Method, tail},
     error::{Failure, Fault, Result},
     job,
-    pixels::{Given, mask::blended},
+    pixels::Given,
     process::Grid,
     wrapper::Stack,
 };
@@ -23,7 +25,7 @@ pub struct Editing {
     /// Share of the steps that run.
     pub strength: f64,
     /// The picture and its mask at the size of the request, once they were read.
-    pub given: Option<Given>,
+    pub given: Option<Arc<Given>>,
 }
 
 impl Editing {
@@ -57,8 +59,8 @@ impl Editing {
     }
 }
 
-/// A picture and a wish to pictures: encode, sample on from there, decode, and put back what the mask keeps. Without a step
-/// it is the way through the autoencoder and back.
+/// A picture and a wish to pictures: encode, sample on from there, decode; what the mask keeps is put back when the result is
+/// stored. Without a step it is the way through the autoencoder and back.
 ///
 /// # Errors
 /// What the network fails with, or a result that is not finite.
@@ -74,11 +76,13 @@ pub async fn edit(plan: Plan, net: Net, device: Device) -> Result<Vec<Product>> 
         sampled(&plan, &net, device, Some(&Known { picture, free })).await?
     };
     let made = finished(&plan, &net, latents).await?;
-    let put_back = |made| match (made, &given.mask) {
-        (Made::Picture(new), Some(mask)) => Made::Picture(blended(&new, given.picture.as_raw(), mask.as_raw())),
-        (made, _) => made,
-    };
-    Ok(plan.pictures.iter().zip(made).map(|(index, made)| Product { index: *index, made: put_back(made) }).collect())
+    let over = given.mask.is_some().then(|| given.clone());
+    Ok(plan
+        .pictures
+        .iter()
+        .zip(made)
+        .map(|(index, made)| Product { index: *index, made, over: over.clone() })
+        .collect())
 }
 
 /// The latents `[1, C, h, w]` of the given picture.

@@ -10,5 +10,5 @@ use crate::{ask::Net, error::Result};
 pub async fn generate(plan: Plan, net: Net, device: Device) -> Result<Vec<Product>> {
     let latents = sampled(&plan, &net, device, None).await?;
     let made = finished(&plan, &net, latents).await?;
-    Ok(plan.pictures.iter().zip(made).map(|(index, made)| Product { index: *index, made }).collect())
+    Ok(plan.pictures.iter().zip(made).map(|(index, made)| Product { index: *index, made, over: None }).collect())
 }

@@ -1,9 +1,11 @@
 //! Tasks: a whole job as one async function, from the valid request to pixels.
 
+use std::sync::Arc;
+
 use futures_util::future::LocalBoxFuture;
 use tch::Device;
 
-use crate::{ask::Net, error::Result};
+use crate::{ask::Net, error::Result, pixels::Given};
 
 mod edit;
 mod finished;
@@ -31,6 +33,8 @@ pub struct Product {
     pub index: u32,
     /// What it is.
     pub made: Made,
+    /// The given picture, where a mask keeps parts of it: those are still to be put back.
+    pub over: Option<Arc<Given>>,
 }
 
 /// The bytes of a result.

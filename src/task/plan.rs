@@ -94,7 +94,7 @@ impl Plan {
     /// The same with the picture that is edited.
     pub fn with_given(mut self, given: Option<Given>) -> Self {
         if let Some(editing) = &mut self.editing {
-            editing.given = given;
+            editing.given = given.map(Arc::new);
         }
         self
     }

@@ -1,20 +1,16 @@
 //! Marginals of the stochastic solvers on Gaussian data, whose law is known at every level.
 
-use std::sync::Arc;
-
 use darkroom::{
-    ask::{Answer, Stage},
-    error::Result,
-    model::{Batch, Card, Model, gaussian::Gaussian},
+    model::Model,
     noise::Noise,
-    process::{Grid, Level, Named},
+    process::{Level, Named},
     sampler::SAMPLERS,
     schedule::{End, Ends, Ground, SCHEDULES, Start, Time},
 };
 use serde_json::{Map, Value, json};
 use tch::{Device, Kind, Tensor};
 
-use crate::support::exact::{normal, sample, solver, uniform_lambda};
+use crate::support::exact::{Saying, normal, sample, solver, uniform_lambda};
 
 /// Pictures and their shape: 40,960 independent values.
 const PICTURES: u64 = 40;
@@ -115,37 +111,15 @@ fn many_steps_have_the_marginals_of_the_process() {
     }
 }
 
-/// The exact model, saying beside the noise the variance of the best step along a grid: that of the posterior and what is not
-/// known of the clean picture.
-struct Saying<'a> {
-    exact: Gaussian,
-    grid: &'a Grid,
-}
-
-impl Saying<'_> {
-    /// How far the log variance of the step from `from` is from the least to the greatest, in -1..1.
-    fn share(from: &Level, to: &Level) -> f64 {
-        let kept = from.alpha / to.alpha * to.sigma;
-        let most = from.sigma.powi(2) - kept * kept;
-        let least = (to.sigma / from.sigma).powi(2) * most;
-        let of_x0 = to.alpha - (to.sigma.powi(2) - least).sqrt() * from.alpha / from.sigma;
-        let unknown = (DEVIATION * from.sigma).powi(2) / ((from.alpha * DEVIATION).powi(2) + from.sigma.powi(2));
-        let best = least + of_x0 * of_x0 * unknown;
-        2.0 * (best / least).ln() / (most / least).ln() - 1.0
-    }
-}
-
-impl Model for Saying<'_> {
-    fn card(&self) -> &Arc<Card> {
-        self.exact.card()
-    }
-
-    fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer> {
-        let eps = self.exact.forward(stage, batch)?.output;
-        let (from, to) = self.grid.steps().find(|(from, _)| from.t == batch.t[0]).unwrap();
-        let share = eps.full_like(Self::share(&from, &to));
-        Ok(Answer::of(Tensor::cat(&[eps, share], 1)))
-    }
+/// The share, -1..1, of the variance of the best step: that of the posterior and what is not known of the clean picture.
+fn best(from: &Level, to: &Level) -> f64 {
+    let kept = from.alpha / to.alpha * to.sigma;
+    let most = from.sigma.powi(2) - kept * kept;
+    let least = (to.sigma / from.sigma).powi(2) * most;
+    let of_x0 = to.alpha - (to.sigma.powi(2) - least).sqrt() * from.alpha / from.sigma;
+    let unknown = (DEVIATION * from.sigma).powi(2) / ((from.alpha * DEVIATION).powi(2) + from.sigma.powi(2));
+    let best = least + of_x0 * of_x0 * unknown;
+    2.0 * (best / least).ln() / (most / least).ln() - 1.0
 }
 
 /// With the best variances the moments of normal data are right in any number of steps; the fixed ones are too small and too
@@ -160,7 +134,8 @@ fn learned_variances_are_between_the_fixed_ones() {
     let start = Noise::new(seeds.clone(), &SHAPE, Kind::Double, Device::Cpu).start();
     let start = start * (grid.first().alpha * DEVIATION).hypot(grid.first().sigma) + grid.first().alpha * MEAN;
     let d = SHAPE.iter().product();
-    let saying = Saying { exact: normal(process.clone(), MEAN, DEVIATION, d), grid: &grid };
+    let share = |t| grid.steps().find(|(from, _)| from.t == t).map(|(from, to)| best(&from, &to)).unwrap();
+    let saying = Saying { exact: normal(process.clone(), MEAN, DEVIATION, d), share };
     let exact = normal(process, MEAN, DEVIATION, d);
     let deviation = |model: &dyn Model, variance: &str| {
         let solver = solver(&json!({"name": "ddpm", "variance": variance}));

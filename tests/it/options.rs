@@ -1,19 +1,14 @@
 //! No option that is accepted is without effect.
 
-use std::sync::Arc;
-
 use darkroom::{
-    ask::{Answer, Stage},
     denoiser::Prediction,
-    error::Result,
-    model::{Batch, Card, Model, gaussian::Gaussian},
     process::Named,
     sampler::{AnySolver, SAMPLERS},
 };
 use serde_json::{Value, json};
 use tch::Tensor;
 
-use crate::support::exact::{apart, model, sample, solver, uniform_lambda};
+use crate::support::exact::{Saying, apart, model, sample, solver, uniform_lambda};
 
 /// What else must be set for an option to matter.
 fn setting(sampler: &str, option: &str) -> Value {
@@ -48,23 +43,9 @@ fn inner(schema: &Value) -> Vec<Value> {
     fields.map(|(name, field)| json!({name: field["maximum"].as_f64().unwrap_or(1.0) * 0.5})).collect()
 }
 
-/// The exact model, which says a variance too.
-struct Saying(Gaussian);
-
-impl Model for Saying {
-    fn card(&self) -> &Arc<Card> {
-        self.0.card()
-    }
-
-    fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer> {
-        let eps = self.0.forward(stage, batch)?.output;
-        Ok(Answer::of(Tensor::cat(&[&eps, &eps.full_like(0.2)], 1)))
-    }
-}
-
 fn end(value: &Value) -> Tensor {
     let process = Named::ScaledLinear.process();
-    let exact = Saying(model(process.clone(), Prediction::Epsilon));
+    let exact = Saying { exact: model(process.clone(), Prediction::Epsilon), share: |_| 0.2 };
     let x = Tensor::from_slice(&[9.0, -4.0, -14.0, 3.0]).view([2, 1, 1, 2]) * process.at_lambda(-2.5).alpha;
     sample(&exact, solver(value), &uniform_lambda(&*process, -2.5, 2.5, 12), &x, &[1, 2])
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use darkroom::{
-    ask::{Conditioning, Letter, Net, Reply, Rows},
+    ask::{Answer, Conditioning, Letter, Net, Reply, Rows, Stage},
     denoiser::{Conditions, Coordinates, Denoiser, Network, Prediction},
+    error::Result,
     guidance::{GUIDANCES, Guidance},
     model::{
         Batch, Card, Model,
@@ -92,6 +93,26 @@ pub fn around(
 
 fn double(values: &[f32]) -> Tensor {
     Tensor::from_slice(values).to_kind(Kind::Double)
+}
+
+/// An exact model that says a variance beside its prediction: the share that a function of the time gives, -1..1.
+pub struct Saying<F> {
+    /// The model.
+    pub exact: Gaussian,
+    /// How far the log variance is from the least to the greatest.
+    pub share: F,
+}
+
+impl<F: Fn(f64) -> f64> Model for Saying<F> {
+    fn card(&self) -> &Arc<Card> {
+        self.exact.card()
+    }
+
+    fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer> {
+        let output = self.exact.forward(stage, batch)?.output;
+        let share = output.full_like((self.share)(batch.t[0]));
+        Ok(Answer::of(Tensor::cat(&[output, share], 1)))
+    }
 }
 
 /// A solver by its name and options, as a request gives them.
