@@ -3,7 +3,7 @@
 //! A run is a future whose only await is [`Net`]. Asking puts the question into the run's mailbox; the engine thread
 //! collects the questions of all runs, lets those that agree share a forward, puts the answers back and polls again.
 
-use std::{cell::RefCell, collections::BTreeMap, future::poll_fn, rc::Rc, sync::Arc, task::Poll};
+use std::{cell::RefCell, collections::BTreeMap, fmt, future::poll_fn, rc::Rc, sync::Arc, task::Poll};
 
 use tch::Tensor;
 

@@ -9,9 +9,9 @@ const KNEE: f64 = 1.1;
 /// How fast an old best is forgotten at each new measurement.
 const FADE: f64 = 1.02;
 
-/// A forward shorter than this is taken to last as long: below, what happens around it is measured, and more rows never cost
-/// more.
-const FLOOR: f64 = 1e-3;
+/// A forward shorter than this is taken to last as long: below, what else the machine does is measured, and nobody would
+/// notice what more rows cost.
+const FLOOR: f64 = 5e-3;
 
 /// Measurements of a count before it is believed: a single one may have met with anything.
 const BELIEVED: u32 = 3;

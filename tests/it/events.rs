@@ -48,6 +48,15 @@ fn label(frame: &Frame) -> String {
 }
 
 #[test]
+fn the_same_progress_is_told_once() {
+    let (events, job) = (Events::new(ROOMY), job());
+    events.publish(job.id, 0, Event::Queued(Box::new(job.clone())));
+    let mut stream = events.subscribe(job.id, None);
+    (0..2).for_each(|_| events.publish(job.id, 1, progress(9)));
+    assert_eq!(read(&mut stream).0, ["queued 0-1", "progress 1-2"]);
+}
+
+#[test]
 fn a_stream_hears_everything_once_and_ends() {
     let (events, job) = (Events::new(ROOMY), job());
     events.publish(job.id, 0, Event::Queued(Box::new(job.clone())));

@@ -27,7 +27,7 @@ pub struct Ring {
     newest: u64,
     ended: bool,
     previews: HashMap<u32, Bytes>,
-    told: Option<Instant>,
+    told: Option<(Instant, Progress)>,
     held: Option<Progress>,
 }
 
@@ -126,12 +126,16 @@ impl Ring {
     }
 
     fn progress(&mut self, progress: Progress) {
-        let soon = self.told.is_some_and(|told| told.elapsed() < PROGRESS_EVERY);
+        // Counts are read when news is heard, so that later news may say the same.
+        if self.told.is_some_and(|(_, told)| told == progress) {
+            return;
+        }
+        let soon = self.told.is_some_and(|(at, _)| at.elapsed() < PROGRESS_EVERY);
         if soon && progress.of != Some(progress.evaluations) {
             self.held = Some(progress);
         } else {
             self.held = None;
-            self.told = Some(Instant::now());
+            self.told = Some((Instant::now(), progress));
             self.append("progress", &progress);
         }
     }
