@@ -21,7 +21,7 @@ use crate::{
         events::{Event, EventId, Events, Subscription},
     },
     http::valid::Valid,
-    job::{File, Format, Image, Job, Kind, Progress, Status},
+    job::{File, Format, Image, Job, Progress, Request, Status},
     metrics::Metrics,
     store::{self, Found, NewJob, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
 };
@@ -105,7 +105,7 @@ impl App {
         let inserted = self.store.insert(&NewJob { rows, deadline, job }, self.config.queue.max_depth).await;
         match &inserted {
             Ok(job) => {
-                tracing::info!(job = %id, model = job.request.model, "accepted");
+                tracing::info!(job = %id, model = job.request.model(), "accepted");
                 self.engine.wake();
             }
             Err(_) => self.engine.forget(id),
@@ -187,31 +187,37 @@ impl App {
 }
 
 fn new_job(valid: Valid) -> Job {
-    let Valid { generation, warnings, cost } = valid;
-    let latents = generation.output.format == Format::Safetensors;
-    let (images, files) = if latents {
-        (vec![], (0..generation.count).map(|index| File::pending(&generation, index)).collect())
-    } else {
-        ((0..generation.count).map(|index| Image::pending(&generation, index)).collect(), vec![])
-    };
+    let Valid { request, warnings, cost } = valid;
+    let (images, files) = results(&request);
     Job {
         id: Uuid::now_v7(),
-        kind: if generation.edit.is_some() { Kind::Edit } else { Kind::Generation },
+        kind: request.kind(),
         status: Status::Queued,
         created_at: now(),
         started_at: None,
         finished_at: None,
         queue_position: None,
         attempt: 0,
-        progress: Progress { evaluations: 0, of: Some(cost.evaluations * u64::from(generation.count)) },
-        metadata: generation.metadata.clone(),
-        request: generation,
+        progress: Progress { evaluations: 0, of: Some(cost.evaluations * u64::from(request.count())) },
+        metadata: request.metadata().clone(),
+        request,
         images,
         files,
         engine: None,
         warnings,
         error: None,
         usage: None,
+    }
+}
+
+/// What a request will leave, its ids drawn.
+fn results(request: &Request) -> (Vec<Image>, Vec<File>) {
+    let made = request.pictures();
+    let files = |kind| (0..made.count).map(|index| File::pending(&made, kind, index)).collect();
+    match request {
+        Request::Inversion(_) => (vec![], files("inversion")),
+        Request::Pictures(_) if made.output.format == Format::Safetensors => (vec![], files("latents")),
+        Request::Pictures(_) => ((0..made.count).map(|index| Image::pending(&made, index)).collect(), vec![]),
     }
 }
 

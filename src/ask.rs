@@ -3,7 +3,7 @@
 //! A run is a future whose only await is [`Net`]. Asking puts the question into the run's mailbox; the engine thread
 //! collects the questions of all runs, lets those that agree share a forward, puts the answers back and polls again.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, future::poll_fn, rc::Rc, sync::Arc, task::Poll};
+use std::{cell::RefCell, collections::BTreeMap, future::poll_fn, rc::Rc, sync::Arc, task::Poll};
 
 use tch::Tensor;
 
@@ -66,6 +66,20 @@ impl Conditioning {
     /// Every tensor passed through `f`.
     pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
         Self(self.0.iter().map(|(name, tensor)| (*name, f(tensor))).collect())
+    }
+
+    /// Its rows; none where it has no names.
+    pub fn rows(&self) -> i64 {
+        self.0.values().next().map_or(0, |tensor| tensor.size()[0])
+    }
+
+    /// The first rows, if any, and the others.
+    pub fn split(&self, first: i64) -> (Option<Self>, Self) {
+        let cut = |from: i64, rows: i64| self.map(|tensor| tensor.narrow(0, from, rows));
+        match first {
+            0 => (None, self.clone()),
+            _ => (Some(cut(0, first)), cut(first, self.rows() - first)),
+        }
     }
 
     /// The rows of all parts, one part after the other; all parts have the same names.

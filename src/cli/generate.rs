@@ -136,7 +136,7 @@ async fn write(app: &App, job: &Job, output: &Path) -> anyhow::Result<()> {
         bail!("{}", error.map_or("the job was canceled".into(), |error| format!("{}: {}", error.title, error.detail)));
     }
     let results = job.images.iter().map(|image| image.id).chain(job.files.iter().map(|file| file.id));
-    let many = job.request.count > 1;
+    let many = job.request.count() > 1;
     for (index, id) in results.enumerate() {
         let bytes = app.blobs.get(&id.to_string()).await?.context("a result is gone")?;
         let path = if many { numbered(output, index) } else { output.to_owned() };

@@ -17,7 +17,7 @@ mod prediction;
 mod stitch;
 mod threshold;
 
-pub use anchor::Anchor;
+pub use anchor::{Anchor, Kept};
 pub use coordinates::Coordinates;
 pub use prediction::{Around, Prediction};
 pub use stitch::Stitch;
@@ -67,9 +67,14 @@ pub struct Denoiser {
     /// How clean pictures are brought into their range.
     pub threshold: Option<Threshold>,
     /// What is known of them, last of all.
-    pub anchor: Option<Anchor>,
+    pub anchor: Option<Box<dyn Anchor>>,
     /// The run's levels, from which guidance learns how far it is.
     pub grid: Grid,
+    /// States that make one picture together, such as that of its source beside its own; all first ones stand before all
+    /// second ones, and the last are the pictures'.
+    pub lanes: i64,
+    /// Pictures that an evaluation advances.
+    pub pictures: usize,
     /// Which pictures of how many in the job these are, for previews.
     pub rows: Rows,
 }
@@ -82,24 +87,37 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// From what goes along with the rows of each branch, `[n, ..]` both.
+    /// From what goes along with the rows of each branch, `[n, ..]`. Where the negative has fewer rows, the first ones of the
+    /// positive are not guided: they are asked under their condition alone.
     pub fn new(positive: Conditioning, negative: Conditioning) -> Self {
         Self { positive, negative, together: RefCell::new(None) }
     }
 
+    /// The same behind the rows of others, which are not guided.
+    pub fn after(&self, others: &[&Self]) -> Self {
+        let front = others.iter().map(|other| &other.positive);
+        let positive = Conditioning::concat(&front.chain([&self.positive]).collect::<Vec<_>>());
+        Self::new(positive, self.negative.clone())
+    }
+
+    /// Rows at the front that are not guided.
+    fn unguided(&self) -> i64 {
+        self.positive.rows() - self.negative.rows()
+    }
+
+    /// Those of the rows that are not guided, and then of the others under each branch.
     fn of(&self, branches: &'static [Branch]) -> Rc<Conditioning> {
         if let Some((known, together)) = &*self.together.borrow()
             && *known == branches
         {
             return together.clone();
         }
-        let parts: Vec<_> = branches
-            .iter()
-            .map(|branch| match branch {
-                Branch::Positive => &self.positive,
-                Branch::Negative => &self.negative,
-            })
-            .collect();
+        let (front, back) = self.positive.split(self.unguided());
+        let guided = branches.iter().map(|branch| match branch {
+            Branch::Positive => &back,
+            Branch::Negative => &self.negative,
+        });
+        let parts: Vec<_> = front.iter().chain(guided).collect();
         let together = Rc::new(Conditioning::concat(&parts));
         *self.together.borrow_mut() = Some((branches, together.clone()));
         together
@@ -127,17 +145,26 @@ impl Denoiser {
             Some(anchor) => anchor.held(x, level, estimate),
             None => estimate,
         };
-        self.net.show(&own.clean(&estimate.x0), self.rows);
+        self.net.show(&own.clean(&self.shown(&estimate.x0)), self.rows);
         Ok(estimate)
+    }
+
+    /// The lane of the pictures.
+    fn shown(&self, x0: &Tensor) -> Tensor {
+        let n = x0.size()[0] / self.lanes;
+        if self.lanes == 1 { x0.shallow_clone() } else { x0.narrow(0, (self.lanes - 1) * n, n) }
     }
 
     /// What a network says of its states y at its level `at`; guidance goes by the run's.
     async fn asked(&self, network: &Network, y: &Tensor, at: &Level, level: &Level) -> Result<Estimate> {
         let branches = self.guidance.branches(self.grid.share(level));
         let pictures = network.coordinates.picture(y, at);
-        let output = self.net.ask(question(network, &pictures, at.t, branches)).await?.output;
-        let (outputs, range) = parted(&output, branches.len(), y.size()[1]);
-        let estimate = network.coordinates.read(network.prediction, y, &self.guidance.mix(&outputs), at);
+        let ask = Ask { pictures: self.pictures, ..question(network, &pictures, at.t, branches) };
+        let output = self.net.ask(ask).await?.output;
+        let Parts { unguided, guided, range } = parted(&output, network.conditions.unguided(), branches, y.size()[1]);
+        let mixed = self.guidance.mix(&guided);
+        let whole = unguided.map_or_else(|| mixed.shallow_clone(), |front| Tensor::cat(&[&front, &mixed], 0));
+        let estimate = network.coordinates.read(network.prediction, y, &whole, at);
         Ok(Estimate { range, ..estimate })
     }
 
@@ -161,28 +188,53 @@ impl Denoiser {
 }
 
 fn question(network: &Network, x: &Tensor, t: f64, branches: &'static [Branch]) -> Ask {
-    let rows = crate::ask::concat(&vec![x; branches.len()]);
-    let pictures = usize::try_from(x.size()[0]).expect("a size is not negative");
+    let unguided = network.conditions.unguided();
+    let (front, back) = split(x, unguided);
+    let rows: Vec<_> = front.iter().chain(std::iter::repeat_n(&back, branches.len())).collect();
+    let x = crate::ask::concat(&rows);
     Ask {
         model: network.model.clone(),
         stage: Stage::Predict,
-        t: vec![t; pictures * branches.len()],
-        x: rows,
+        t: vec![t; usize::try_from(x.size()[0]).expect("a size is not negative")],
+        x,
         cond: (*network.conditions.of(branches)).clone(),
         skip: 0,
         together: false,
-        pictures,
+        pictures: 0,
     }
 }
 
-/// Each branch's prediction `[n, C, h, w]`, and the range that a network with twice the channels says; guidance has nothing to
-/// add to that, so it is the last branch's.
-fn parted(output: &Tensor, branches: usize, channels: i64) -> (Vec<Tensor>, Option<Tensor>) {
-    let whole = output.chunk(i64::try_from(branches).expect("few branches"), 0);
+/// The answers of a question.
+struct Parts {
+    /// To the rows that are not guided, where there are any.
+    unguided: Option<Tensor>,
+    /// To the others, under each branch.
+    guided: Vec<Tensor>,
+    /// The range that a network with twice the channels says, for all rows.
+    range: Option<Tensor>,
+}
+
+/// Guidance has nothing to add to a range, so it is the last branch's.
+fn parted(output: &Tensor, unguided: i64, branches: &[Branch], channels: i64) -> Parts {
+    let (front, back) = split(output, unguided);
+    let whole = back.chunk(i64::try_from(branches.len()).expect("few branches"), 0);
     if output.size()[1] == channels {
-        return (whole, None);
+        return Parts { unguided: front, guided: whole, range: None };
     }
-    let said = whole.last().expect("a branch is asked").narrow(1, channels, channels);
-    let predictions = whole.iter().map(|branch| branch.narrow(1, 0, channels)).collect();
-    (predictions, Some((said + 1.0) / 2.0))
+    let prediction = |whole: &Tensor| whole.narrow(1, 0, channels);
+    let said: Vec<_> = front.iter().chain(whole.last()).map(|whole| whole.narrow(1, channels, channels)).collect();
+    let range = (crate::ask::concat(&said.iter().collect::<Vec<_>>()) + 1.0) / 2.0;
+    Parts {
+        unguided: front.as_ref().map(prediction),
+        guided: whole.iter().map(prediction).collect(),
+        range: Some(range),
+    }
+}
+
+/// The first rows, if any, and the others.
+fn split(rows: &Tensor, first: i64) -> (Option<Tensor>, Tensor) {
+    match first {
+        0 => (None, rows.shallow_clone()),
+        _ => (Some(rows.narrow(0, 0, first)), rows.narrow(0, first, rows.size()[0] - first)),
+    }
 }

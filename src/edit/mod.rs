@@ -1,7 +1,8 @@
 //! Edits: how a given picture becomes another one. One file each.
 //!
-//! A method says which legs of the schedule are walked and what is held to the given picture on the way; the sampler, its
-//! wrappers and the guidance are the request's.
+//! A method that starts from noise says which legs of the schedule are walked and what is held to the given picture on the
+//! way; the sampler, its wrappers and the guidance are the request's. A method that inverts finds a [`Code`] that leads back
+//! to the picture under its own prompt, and walks on from there under another.
 
 use serde_json::Value;
 
@@ -11,8 +12,23 @@ use crate::{
     registry::{Entry, Options, find, read_options},
 };
 
+mod bdia;
+mod code;
+mod ddim;
+mod direct;
+mod edict;
+mod edit_friendly;
+pub mod file;
+mod infedit;
 mod inpaint;
+mod invert;
+mod paired;
 mod sdedit;
+mod walker;
+
+pub use code::{Code, Part};
+pub use invert::{Cost, Invert, Target};
+pub use walker::Walker;
 
 /// An editing method; its options are the method.
 pub trait Method: Send + Sync {
@@ -30,6 +46,25 @@ pub trait Method: Send + Sync {
 
     /// How the part that a mask keeps is held on the way; needs a mask.
     fn hold(&self) -> Option<Hold> {
+        None
+    }
+
+    /// The sampler of a request that names none; `None` leaves the model's.
+    fn sampler(&self) -> Option<Value> {
+        None
+    }
+
+    /// Whether a sampler can carry it.
+    ///
+    /// # Errors
+    /// What of the sampler it cannot use, and what it can; pointers are below the request's `sampler`.
+    fn carried_by(&self, walker: &Walker) -> Result<(), Fault> {
+        let _ = walker;
+        Ok(())
+    }
+
+    /// Itself, where it starts from a code of the picture.
+    fn invert(&self) -> Option<&dyn Invert> {
         None
     }
 }
@@ -50,9 +85,16 @@ pub struct Kind {
 }
 
 /// Every editing method, in the order in which lists show them.
+#[rustfmt::skip]
 pub const EDIT_METHODS: &[Kind] = &[
     Kind::of::<sdedit::SdEdit>("sdedit", "SDEdit", "Meng et al. 2022, arXiv 2108.01073"),
     Kind::of::<inpaint::Inpaint>("inpaint", "Inpainting", "Lugmayr et al. 2022, arXiv 2201.09865"),
+    Kind::of::<ddim::Ddim>("ddim", "DDIM inversion", "Song et al. 2021, arXiv 2010.02502"),
+    Kind::of::<direct::Direct>("direct", "Direct inversion", "Ju et al. 2024, arXiv 2310.01506"),
+    Kind::of::<edit_friendly::EditFriendly>("edit_friendly", "Edit-friendly DDPM inversion", "Huberman-Spiegelglas et al. 2024, arXiv 2304.06140"),
+    Kind::of::<bdia::Bdia>("bdia", "BDIA inversion", "Zhang et al. 2024, arXiv 2307.10829"),
+    Kind::of::<edict::Edict>("edict", "EDICT", "Wallace et al. 2023, arXiv 2211.12446"),
+    Kind::of::<infedit::InfEdit>("infedit", "InfEdit", "Xu et al. 2024, arXiv 2312.04965"),
 ];
 
 impl Kind {

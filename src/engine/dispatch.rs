@@ -139,7 +139,7 @@ fn room(engine: &Engine) -> Option<(usize, Room)> {
 
 /// Makes a claimed job's run ready, inside the request that asked for it where this process took that.
 async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> {
-    let (job, attempt, model) = (claim.job.id, claim.job.attempt, claim.job.request.model.as_str());
+    let (job, attempt, model) = (claim.job.id, claim.job.attempt, claim.job.request.model());
     let request = hold(&engine.0.requests).remove(&job);
     let parent = request.as_ref().and_then(Span::id);
     let span = tracing::info_span!(parent: parent, "job", id = %job, attempt, model);
@@ -156,7 +156,7 @@ async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> 
 async fn begun(engine: &Engine, worker: usize, claim: Claim, counters: Arc<Counters>, queue_ms: u64) -> Option<Start> {
     let (job, attempt) = (claim.job.id, claim.job.attempt);
     tracing::info!(rows = claim.rows, queue_ms, "started");
-    let info = hold(&engine.0.workers)[worker].infos.get(claim.job.request.model.as_str()).cloned();
+    let info = hold(&engine.0.workers)[worker].infos.get(claim.job.request.model()).cloned();
     if let Some(info) = &info
         && let Err(cause) = engine.0.parts.store.engine(job, attempt, info).await
     {
@@ -180,28 +180,15 @@ async fn begun(engine: &Engine, worker: usize, claim: Claim, counters: Arc<Count
 
 /// The plan of what is still missing of a job; its counters begin at what an earlier attempt made.
 async fn plan(engine: &Engine, job: &Job, counters: &Counters) -> Result<Plan, Failure> {
-    let parts = &engine.0.parts;
-    let card = parts.catalog.get(Some(&job.request.model)).map_err(Failure::Internal)?.clone();
     let images = job.images.iter().map(|image| (image.index, image.state));
     let results = images.chain(job.files.iter().map(|file| (file.index, file.state)));
     let missing: Vec<u32> =
         results.filter(|(_, state)| *state == ImageState::Pending).map(|(index, _)| index).collect();
-    let made = u64::from(job.request.count) - missing.len() as u64;
-    let shape = card.latent_for(job.request.width, job.request.height);
-    let latents = match &job.request.latents {
-        Some(given) => Some(inputs::latents(&parts.blobs, given, shape).await?),
-        None => None,
-    };
-    let cards = |id: &str| parts.catalog.get(Some(id)).cloned();
-    let plan = Plan::new(card, job.request.clone(), missing, &cards)?.with_latents(latents);
-    let given = match &job.request.edit {
-        Some(edit) => Some(inputs::given(&parts.blobs, &job.request, edit, parts.config.limits.pixels).await?),
-        None => None,
-    };
-    let plan = plan.with_given(given);
+    let made = u64::from(job.request.count()) - missing.len() as u64;
+    let plan = inputs::plan(&engine.0.parts, &job.request, missing).await?;
     let each = plan.evaluations();
     counters.evaluations.store(each.unwrap_or(0) * made, Relaxed);
-    counters.of.store(each.map_or(UNKNOWN, |each| each * u64::from(job.request.count)), Relaxed);
+    counters.of.store(each.map_or(UNKNOWN, |each| each * u64::from(job.request.count())), Relaxed);
     Ok(plan)
 }
 

@@ -1,40 +1,82 @@
-//! What a request names by its hash: read again when the job is planned.
+//! From a job's request to its plan: what the request names by its hash is read again.
 
 use bytes::Bytes;
+use image::RgbImage;
 use serde_json::Value;
 
+use super::EngineParts;
 use crate::{
-    edit,
+    edit::{self, Code, file::InversionFile},
     error::{Failure, Result},
-    job::{Edit, Generation},
+    job::{Edit, Generation, Precision, Request},
     pixels::{self, Given},
     store::blobs::Blobs,
+    task::Plan,
 };
 
-/// The initial noise `[C, h, w]` that a request names.
+/// The plan of these of a request's pictures.
 ///
 /// # Errors
-/// A blob that is no longer there, or does not fit.
-pub async fn latents(blobs: &Blobs, given: &Value, shape: [i64; 3]) -> Result<Vec<f32>> {
+/// A request that this version does not read, or an input that is no longer there or does not fit.
+pub async fn plan(parts: &EngineParts, request: &Request, pictures: Vec<u32>) -> Result<Plan> {
+    let generation = request.pictures();
+    let card = parts.catalog.get(Some(&generation.model)).map_err(Failure::Internal)?.clone();
+    let latents = match &generation.latents {
+        Some(given) => Some(latents(&parts.blobs, given, card.latent_for(generation.width, generation.height)).await?),
+        None => None,
+    };
+    let cards = |id: &str| parts.catalog.get(Some(id)).cloned();
+    let plan = Plan::new(card, generation.clone().into_owned(), pictures, &cards)?.with_latents(latents);
+    let plan = match &generation.edit {
+        Some(edit) => editing(parts, plan, &generation, edit).await?,
+        None => plan,
+    };
+    match request {
+        Request::Pictures(_) => Ok(plan),
+        Request::Inversion(inversion) => Ok(plan.inverting(inversion.precision)?),
+    }
+}
+
+/// The plan with the picture that is edited, and the code that it starts from.
+async fn editing(parts: &EngineParts, plan: Plan, request: &Generation, edit: &Edit) -> Result<Plan> {
+    let Some(named) = &edit.inversion else {
+        let given = given(parts, request, edit, None).await?;
+        return Ok(plan.with_given(Some(given)));
+    };
+    let bytes = blob(&parts.blobs, named).await?;
+    let (picture, code, precision) = coded(&bytes, &plan).map_err(Failure::Internal)?;
+    let given = given(parts, request, edit, Some(picture)).await?;
+    Ok(plan.with_given(Some(given)).with_code(code, precision))
+}
+
+/// What the file of an inversion holds, as the plan needs it.
+fn coded(bytes: &[u8], plan: &Plan) -> Result<(RgbImage, Option<Code>, Precision), String> {
+    let file = InversionFile::read(bytes)?;
+    let parts = plan.parts();
+    let code = if parts.is_empty() { None } else { Some(file.code(&parts, plan.shape())?) };
+    Ok((file.picture()?, code, file.about.request.precision))
+}
+
+async fn latents(blobs: &Blobs, given: &Value, shape: [i64; 3]) -> Result<Vec<f32>> {
     Ok(pixels::latents::read(&blob(blobs, given).await?, shape)?)
 }
 
-/// The picture and the mask that an edit names, at the size of its request; `pixels` is the most that a picture may have.
-///
-/// # Errors
-/// As [`latents`].
-pub async fn given(blobs: &Blobs, request: &Generation, edit: &Edit, pixels: u64) -> Result<Given> {
-    let image = blob(blobs, &edit.image).await?;
-    let mask = match &edit.mask {
-        Some(mask) => Some(blob(blobs, mask).await?),
-        None => None,
+/// The picture and the mask of an edit at the size of its request; `held` is a picture that came with an inversion.
+async fn given(parts: &EngineParts, request: &Generation, edit: &Edit, held: Option<RgbImage>) -> Result<Given> {
+    let named = async |named: &Option<Value>| match named {
+        Some(named) => blob(&parts.blobs, named).await.map(Some),
+        None => Ok(None),
     };
+    let (image, mask) = (named(&edit.image).await?, named(&edit.mask).await?);
     let feather = edit::read(&edit.method)?.feather();
     let fitting = ((request.width, request.height), edit.resize);
+    let pixels = parts.config.limits.pixels;
     let read = move || {
         let decoded = |bytes: &Bytes| pixels::decode(bytes, pixels).map_err(Failure::Internal);
+        let image = image.as_ref().map(decoded).transpose()?.map(|image| image.rgb);
+        let picture = held.or(image).ok_or_else(|| Failure::Internal("there is no picture to edit".into()))?;
         let mask = mask.as_ref().map(decoded).transpose()?;
-        Ok(Given::new(&decoded(&image)?.rgb, mask.as_ref().map(|mask| &mask.rgb), fitting, feather))
+        Ok(Given::new(&picture, mask.as_ref().map(|mask| &mask.rgb), fitting, feather))
     };
     tokio::task::spawn_blocking(read).await.map_err(internal)?
 }

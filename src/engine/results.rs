@@ -1,15 +1,19 @@
 //! What a run leaves: pictures are encoded off the engine thread, stored, told, and then the job's end is.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use tch::Tensor;
 use uuid::Uuid;
 
 use super::{Engine, events::Event, hold};
 use crate::{
+    edit::file::{self, About},
     error::{Failure, Result},
     failpoint,
-    job::{Format, Job, JobError, Status},
+    job::{Format, Generation, Job, JobError, Request, Status},
     model::Card,
-    pixels::{self, metadata::PictureText},
+    pixels::{self, Given, metadata::PictureText},
     store::{Found, Outcome, Stored, blobs::sha256},
     task::{Made, Product},
 };
@@ -65,11 +69,9 @@ fn explained(failure: &Failure) -> JobError {
 
 async fn store_all(engine: &Engine, id: Uuid, attempt: u32, products: Vec<Product>) -> Result<()> {
     let Ok(Found::Here(job)) = engine.0.parts.store.job(id).await else { return Ok(()) };
-    let card = engine.0.parts.catalog.get(Some(&job.request.model)).map_err(Failure::Internal)?.clone();
+    let card = engine.0.parts.catalog.get(Some(job.request.model())).map_err(Failure::Internal)?.clone();
     for product in products {
-        let result = job.images.iter().map(|image| (image.index, image.id));
-        let result = result.chain(job.files.iter().map(|file| (file.index, file.id)));
-        let Some((_, blob)) = result.into_iter().find(|(index, _)| *index == product.index) else { continue };
+        let Some(blob) = place(&job, &product) else { continue };
         let bytes = encoded(&job, &card, product).await?;
         let stored = Stored { id: blob, size_bytes: bytes.len() as u64, sha256: sha256(&bytes) };
         engine.0.parts.blobs.put(&blob.to_string(), bytes).await.map_err(internal)?;
@@ -77,6 +79,17 @@ async fn store_all(engine: &Engine, id: Uuid, attempt: u32, products: Vec<Produc
         note(engine, (id, attempt), &job, &stored).await?;
     }
     Ok(())
+}
+
+/// The id that was drawn for a product.
+fn place(job: &Job, product: &Product) -> Option<Uuid> {
+    let images = job.images.iter().map(|image| (image.index, image.id));
+    let files = job.files.iter().map(|file| (file.index, file.id));
+    let mut ids: Box<dyn Iterator<Item = _>> = match product.made {
+        Made::Picture(_) => Box::new(images),
+        _ => Box::new(files),
+    };
+    ids.find(|(index, _)| *index == product.index).map(|(_, id)| id)
 }
 
 async fn note(engine: &Engine, (id, attempt): (Uuid, u32), job: &Job, stored: &Stored) -> Result<()> {
@@ -89,22 +102,43 @@ async fn note(engine: &Engine, (id, attempt): (Uuid, u32), job: &Job, stored: &S
     Ok(())
 }
 
-async fn encoded(job: &Job, card: &Card, product: Product) -> Result<Bytes> {
-    let request = job.request.clone();
-    let text = PictureText::of(&request, product.index, &card.sha256);
-    let shape = card.latent_for(request.width, request.height);
+async fn encoded(job: &Job, card: &Arc<Card>, product: Product) -> Result<Bytes> {
+    let (request, card) = (job.request.clone(), card.clone());
     let encode = move || match product.made {
-        Made::Picture(rgb) => {
-            let rgb = match &product.over {
-                Some(given) => given.put_back(rgb),
-                None => rgb,
-            };
-            let text = (request.output.format == Format::Png).then_some(&text);
-            pixels::encode(&rgb, request.width, request.height, request.output, text)
+        Made::Picture(rgb) => drawn(&request.pictures(), &card, product.index, (rgb, product.over)),
+        Made::Latents(values) => {
+            let (width, height) = request.size();
+            pixels::latents::write(&values, card.latent_for(width, height))
         }
-        Made::Latents(values) => pixels::latents::write(&values, shape),
+        Made::Code(tensors) => inversion(request, &card, &tensors, product.over),
     };
     tokio::task::spawn_blocking(encode).await.map_err(internal)?.map(Bytes::from)
+}
+
+/// A picture with what its mask keeps, and with its request in it.
+fn drawn(request: &Generation, card: &Card, index: u32, (rgb, over): (Vec<u8>, Option<Arc<Given>>)) -> Result<Vec<u8>> {
+    let rgb = match over {
+        Some(given) => given.put_back(rgb),
+        None => rgb,
+    };
+    let text = PictureText::of(request, index, &card.sha256);
+    let text = (request.output.format == Format::Png).then_some(&text);
+    pixels::encode(&rgb, request.width, request.height, request.output, text)
+}
+
+fn inversion(
+    request: Request,
+    card: &Card,
+    tensors: &[(String, Tensor)],
+    given: Option<Arc<Given>>,
+) -> Result<Vec<u8>> {
+    match (request, given) {
+        (Request::Inversion(request), Some(given)) => {
+            let about = About { request: *request, model_sha256: card.sha256.clone() };
+            file::write(&about, &given.picture, tensors)
+        }
+        _ => Err(Failure::Internal("a code belongs to an inversion and its picture".into())),
+    }
 }
 
 fn internal(cause: impl std::fmt::Display) -> Failure {

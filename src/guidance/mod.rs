@@ -1,5 +1,7 @@
 //! Guidance: which conditions the network is asked under, and how its answers become one. One file each.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tch::Tensor;
 
@@ -47,6 +49,20 @@ impl Kind {
     const fn of<G: Guidance + Options>(name: &'static str, title: &'static str, paper: &'static str) -> Self {
         Self { entry: Entry::new::<G>(name, title, paper, read::<G>) }
     }
+}
+
+/// Classifier-free guidance of that scale.
+///
+/// # Errors
+/// A scale out of its range.
+pub fn scaled(scale: f64) -> Result<Arc<dyn Guidance>, Fault> {
+    let (kind, options) = find(&canonical(&scale.into())?, GUIDANCES, |kind: &Kind| &kind.entry)?;
+    Ok(kind.entry.read(options)?.into())
+}
+
+/// The condition as it is, in one row for each picture.
+pub fn none() -> Arc<dyn Guidance> {
+    Arc::new(none::Unguided {})
 }
 
 fn read<G: Guidance + Options>(options: Value) -> Result<Box<dyn Guidance>, Fault> {

@@ -26,16 +26,23 @@ pub struct EditFields {
     /// `{"blob": "sha256:..."}` as a job's `request` has it. Needed.
     #[schema(value_type = Value)]
     pub image: Option<Value>,
+    /// A file of `/v1/inversions` to start from: its id, or in the forms of `latents`. It holds the picture, and what it was
+    /// made with need not be said again.
+    #[schema(value_type = Value)]
+    pub inversion: Option<Value>,
     /// A picture of the same size, in the same forms: white may change, black stays, grey is a blend of both.
     #[schema(value_type = Value)]
     pub mask: Option<Value>,
     /// What the given picture shows, for methods that ask.
     pub source_prompt: String,
+    /// Class index of what it shows, for models that take one and methods that ask.
+    #[schema(minimum = 0, maximum = 4294967295u32)]
+    pub source_label: Option<u32>,
     /// Name from `/v1/edit-methods`, or `{"name": ..., options}`; `inpaint` with a mask, else `sdedit`, when left out.
     #[schema(value_type = Value)]
     pub method: Option<Value>,
     /// Share of the steps that run: 0 none, which is the way through the autoencoder; 1 all, for `sdedit` from noise
-    /// alone. 0.8 when left out, for `inpaint` 1.
+    /// alone. The method's own when left out, as `/v1/edit-methods` lists it.
     #[schema(minimum = 0, maximum = 1)]
     pub strength: Option<f64>,
     /// How a picture of another size is brought to `width` and `height`: `crop` takes its middle, `stretch` all of it,

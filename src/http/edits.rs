@@ -13,11 +13,12 @@ use crate::{
         error::{Problem, Result},
         form::Form,
         generations::{self, submitted},
+        inverted::Inverted,
         pictures::{Incoming, read},
         valid::{Valid, Wanted},
         valid_edit::{Pictures, edit},
     },
-    job::Job,
+    job::{Inversion, Job},
 };
 
 /// Ask for edited pictures
@@ -47,15 +48,31 @@ pub async fn accept(app: &App, form: Form) -> Result<Valid> {
         Form::Json(document) => (document, BTreeMap::new()),
         Form::Parts(parts) => (parts.document(EditRequest::type_of)?, parts.files),
     };
-    let (request, mut faults) = EditRequest::read(document).map_err(Problem::invalid)?;
+    let (mut request, mut faults) = EditRequest::read(document).map_err(Problem::invalid)?;
+    let inverted = Inverted::read(app, request.edit.inversion.as_ref()).await?;
+    let inverted = inverted.map_err(|fault| faults.push(fault)).ok().flatten();
+    if let Some(Err(fault)) = inverted.as_ref().map(|inverted| inverted.fill(&mut request)) {
+        faults.push(fault);
+    }
     let card = app.catalog.get(request.generation.model.as_deref()).map_err(Problem::model_not_found)?;
-    let pictures = pictures(app, &request.edit, files, &mut faults).await?;
+    let mut pictures = pictures(app, &request.edit, files, &mut faults).await?;
+    if let Some(inverted) = &inverted {
+        if pictures.image.is_some() {
+            faults.push(Fault::new("/image", "must be left out: the inversion holds its picture"));
+        }
+        let Inversion { width, height, .. } = inverted.about.request;
+        pictures.held = Some((inverted.reference(), (width, height)));
+    }
     let latents = generations::noise(app, card, &request.generation, &mut faults).await?;
     let cards = |id: &str| app.catalog.get(Some(id)).cloned();
     let wanted = Wanted { limits: &app.config.limits, latents, faults };
     let valid = edit(request, &pictures, (card, &cards), wanted).map_err(Problem::invalid)?;
-    for picture in pictures.image.into_iter().chain(pictures.mask) {
-        app.blobs.put_input(picture.bytes).await?;
+    if let Some(inverted) = &inverted {
+        inverted.fits(&valid.request.pictures(), card, &cards).map_err(Problem::invalid)?;
+    }
+    let bytes = pictures.image.into_iter().chain(pictures.mask).map(|picture| picture.bytes);
+    for bytes in bytes.chain(inverted.map(|inverted| inverted.bytes)) {
+        app.blobs.put_input(bytes).await?;
     }
     Ok(valid)
 }
@@ -72,5 +89,5 @@ async fn pictures(
     let image = read(app, "/image", image, fields.image.as_ref()).await?;
     let mask = read(app, "/mask", mask, fields.mask.as_ref()).await?;
     let mut kept = |read: Result<Option<Incoming>, Fault>| read.map_err(|fault| faults.push(fault)).ok().flatten();
-    Ok(Pictures { image: kept(image), mask: kept(mask) })
+    Ok(Pictures { image: kept(image), mask: kept(mask), held: None })
 }

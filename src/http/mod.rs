@@ -24,6 +24,9 @@ pub mod files;
 pub mod form;
 pub mod generations;
 pub mod images;
+pub mod inversion_request;
+pub mod inversions;
+pub mod inverted;
 pub mod jobs;
 pub mod json;
 pub mod latents;
@@ -45,6 +48,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(openapi::Frame::openapi())
         .routes(routes!(generations::create))
         .routes(routes!(edits::create))
+        .routes(routes!(inversions::create))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show, jobs::erase))
         .routes(routes!(jobs::cancel))

@@ -157,8 +157,8 @@ pub fn typed<T: DeserializeOwned>(fields: Map<String, Value>, faults: Vec<Fault>
     }
 }
 
-/// utoipa's attributes have no word for `maxProperties`.
-fn metadata() -> RefOr<Schema> {
+/// The schema of `metadata`: utoipa's attributes have no word for `maxProperties`.
+pub fn metadata() -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String);
     let about = "Up to 16 strings (keys of 64, values of 512 bytes), handed back.";
     ObjectBuilder::new().additional_properties(Some(text)).max_properties(Some(16)).description(Some(about)).into()

@@ -12,7 +12,7 @@ use crate::{
     error::Fault,
     guidance,
     http::request::GenerateRequest,
-    job::{Generation, Warning},
+    job::{Generation, Request, Warning},
     limits::{self, Cost, LAST_SEED},
     model::Card,
     sampler::SAMPLERS,
@@ -21,11 +21,11 @@ use crate::{
     wrapper::{self, Stack},
 };
 
-/// A generation that may be stored.
+/// A request that may be stored.
 #[derive(Clone, Debug)]
 pub struct Valid {
     /// The job's request.
-    pub generation: Generation,
+    pub request: Request,
     /// Remarks for its client.
     pub warnings: Vec<Warning>,
     /// What it will cost.
@@ -54,7 +54,7 @@ pub fn generation(request: GenerateRequest, model: (&Arc<Card>, Cards), wanted: 
 
 /// A wish on its way to be valid.
 pub(super) struct Check<'a> {
-    card: &'a Arc<Card>,
+    pub(super) card: &'a Arc<Card>,
     cards: Cards<'a>,
     pub(super) limits: &'a Limits,
     pub(super) faults: Vec<Fault>,
@@ -69,10 +69,11 @@ impl<'a> Check<'a> {
     }
 
     /// The valid wish, or all that is wrong with it.
-    pub(super) fn finish(mut self, generation: Generation) -> Result<Valid, Vec<Fault>> {
-        let cost = self.cost(&generation);
+    pub(super) fn finish(mut self, request: impl Into<Request>) -> Result<Valid, Vec<Fault>> {
+        let request = request.into();
+        let cost = self.cost(&request);
         match (cost, self.faults) {
-            (Some(cost), faults) if faults.is_empty() => Ok(Valid { generation, warnings: self.warnings, cost }),
+            (Some(cost), faults) if faults.is_empty() => Ok(Valid { request, warnings: self.warnings, cost }),
             (_, faults) => Err(faults),
         }
     }
@@ -87,7 +88,7 @@ impl Check<'_> {
         let seed = request.seed.unwrap_or_else(draw_seed);
         self.faults.extend(limits::seeds(seed, request.count));
         self.faults.extend(limits::metadata(&request.metadata));
-        self.label(request.label);
+        self.label("/label", request.label);
         self.clip_skip(request.clip_skip);
         self.prompt("/prompt", &request.prompt);
         self.prompt("/negative_prompt", &request.negative_prompt);
@@ -138,11 +139,11 @@ impl Check<'_> {
         size
     }
 
-    fn label(&mut self, label: Option<u32>) {
+    pub(super) fn label(&mut self, pointer: &str, label: Option<u32>) {
         match (label, self.card.labels) {
-            (Some(_), None) => self.fault("/label", format!("the model `{}` takes no label", self.card.id)),
+            (Some(_), None) => self.fault(pointer, format!("the model `{}` takes no label", self.card.id)),
             (Some(label), Some(labels)) if label >= labels => {
-                self.fault("/label", format!("must be at most {}", labels.saturating_sub(1)));
+                self.fault(pointer, format!("must be at most {}", labels.saturating_sub(1)));
             }
             _ => {}
         }
@@ -155,7 +156,7 @@ impl Check<'_> {
         }
     }
 
-    fn prompt(&mut self, pointer: &str, prompt: &str) {
+    pub(super) fn prompt(&mut self, pointer: &str, prompt: &str) {
         if let Some(fault) = self.limits.prompt(pointer, prompt) {
             return self.faults.push(fault);
         }
@@ -227,15 +228,20 @@ impl Check<'_> {
     }
 
     /// What the job costs, which only a job without faults can tell.
-    fn cost(&mut self, generation: &Generation) -> Option<Cost> {
+    fn cost(&mut self, request: &Request) -> Option<Cost> {
         if !self.faults.is_empty() {
             return None;
         }
-        let pictures = (0..generation.count).collect();
-        match Plan::new(self.card.clone(), generation.clone(), pictures, self.cards) {
+        let pictures = (0..request.count()).collect();
+        let plan = Plan::new(self.card.clone(), request.pictures().into_owned(), pictures, self.cards);
+        let plan = plan.and_then(|plan| match request {
+            Request::Pictures(_) => Ok(plan),
+            Request::Inversion(inversion) => plan.inverting(inversion.precision),
+        });
+        match plan {
             Ok(plan) => {
                 let cost = Cost { evaluations: plan.most(), rows: plan.rows() };
-                self.faults.extend(self.limits.work(cost, self.card, (generation.width, generation.height)));
+                self.faults.extend(self.limits.work(cost, self.card, request.size()));
                 Some(cost)
             }
             Err(fault) => {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     edit_request::{EditFields, EditRequest},
     pictures::Incoming,
+    request::GenerateRequest,
     valid::{Check, Valid, Wanted},
 };
 use crate::{
@@ -17,13 +18,15 @@ use crate::{
     task::Cards,
 };
 
-/// The pictures of an edit, as far as they could be read.
+/// What an edit starts from, as far as it could be read.
 #[derive(Clone, Debug, Default)]
 pub struct Pictures {
     /// What is edited.
     pub image: Option<Incoming>,
     /// What of it may change.
     pub mask: Option<Incoming>,
+    /// The inversion that holds it: what the job's request says instead of it, and the size of its picture.
+    pub held: Option<(Value, (u32, u32))>,
 }
 
 /// Checks a wish against its model and fills in every default, as [`valid::generation`](super::valid::generation) does.
@@ -31,13 +34,13 @@ pub struct Pictures {
 /// # Errors
 /// Every fault.
 pub fn edit(
-    request: EditRequest,
+    mut request: EditRequest,
     pictures: &Pictures,
     model: (&Arc<Card>, Cards),
     wanted: Wanted,
 ) -> Result<Valid, Vec<Fault>> {
     let (mut check, latents) = Check::new(model, wanted);
-    let edit = check.edit(&request.edit, pictures);
+    let edit = check.edit(&request.edit, pictures, &mut request.generation);
     let mut generation = check.generation(request.generation, latents);
     generation.edit = edit;
     check.finish(generation)
@@ -45,38 +48,60 @@ pub fn edit(
 
 impl Check<'_> {
     /// `None` beside a fault.
-    fn edit(&mut self, fields: &EditFields, pictures: &Pictures) -> Option<Edit> {
+    fn edit(&mut self, fields: &EditFields, pictures: &Pictures, request: &mut GenerateRequest) -> Option<Edit> {
         self.pictures(pictures);
-        if let Some(fault) = self.limits.prompt("/source_prompt", &fields.source_prompt) {
-            self.faults.push(fault);
-        }
         let (name, method) = self.method(fields.method.as_ref(), pictures.mask.is_some())?;
         if method.hold().is_some() && pictures.mask.is_none() && !self.at_fault("/mask") {
             self.fault("/mask", "is missing: this method needs one; white is what may change");
         }
-        if !fields.source_prompt.is_empty() {
-            self.warn("/source_prompt", "ignored: this method does not ask what the picture shows");
+        if method.invert().is_some() && request.latents.is_some() {
+            self.fault("/latents", "must be left out: this method starts from the picture");
         }
-        Some(Edit {
-            image: pictures.image.as_ref().map(Incoming::reference)?,
+        self.source(fields, &*method);
+        request.sampler = request.sampler.take().or_else(|| method.sampler());
+        let image = pictures.image.as_ref().map(Incoming::reference);
+        let inversion = pictures.held.as_ref().map(|(named, _)| named.clone());
+        (image.is_some() || inversion.is_some()).then(|| Edit {
+            image,
+            inversion,
             mask: pictures.mask.as_ref().map(Incoming::reference),
             source_prompt: fields.source_prompt.clone(),
+            source_label: fields.source_label,
             method: name,
             strength: fields.strength.unwrap_or(method.strength()),
             resize: fields.resize,
         })
     }
 
-    fn pictures(&mut self, Pictures { image, mask }: &Pictures) {
+    /// What the picture shows, for methods that ask.
+    fn source(&mut self, fields: &EditFields, method: &dyn Method) {
+        if method.invert().is_some() {
+            self.prompt("/source_prompt", &fields.source_prompt);
+            return self.label("/source_label", fields.source_label);
+        }
+        self.faults.extend(self.limits.prompt("/source_prompt", &fields.source_prompt));
+        let ignored = "ignored: this method does not ask what the picture shows";
+        if !fields.source_prompt.is_empty() {
+            self.warn("/source_prompt", ignored);
+        }
+        if fields.source_label.is_some() {
+            self.warn("/source_label", ignored);
+        }
+    }
+
+    fn pictures(&mut self, Pictures { image, mask, held }: &Pictures) {
         for (pointer, picture) in [("/image", image), ("/mask", mask)] {
             if picture.as_ref().is_some_and(|picture| picture.animated) {
                 self.warn(pointer, "is animated: only its first frame is used");
             }
         }
-        match (image, mask) {
-            (None, _) if !self.at_fault("/image") => self.fault("/image", "is missing: there is nothing to edit"),
-            (Some(image), Some(mask)) if image.size != mask.size => {
-                let ((w, h), (width, height)) = (mask.size, image.size);
+        let size = image.as_ref().map(|image| image.size).or(held.as_ref().map(|(_, size)| *size));
+        match (size, mask) {
+            (None, _) if !self.at_fault("/image") && !self.at_fault("/inversion") => {
+                self.fault("/image", "is missing: there is nothing to edit");
+            }
+            (Some((width, height)), Some(mask)) if (width, height) != mask.size => {
+                let (w, h) = mask.size;
                 self.fault(
                     "/mask",
                     format!("is {w} x {h} pixels; it must have the picture's size, {width} x {height}"),
@@ -88,7 +113,12 @@ impl Check<'_> {
 
     fn method(&mut self, given: Option<&Value>, masked: bool) -> Option<(Value, Box<dyn Method>)> {
         let default = Value::from(if masked { "inpaint" } else { "sdedit" });
-        let chosen = edit::canonical(given.unwrap_or(&default)).and_then(|name| Ok((edit::read(&name)?, name)));
+        self.read_method(given.unwrap_or(&default))
+    }
+
+    /// A method with every option filled in, and itself.
+    pub(super) fn read_method(&mut self, given: &Value) -> Option<(Value, Box<dyn Method>)> {
+        let chosen = edit::canonical(given).and_then(|name| Ok((edit::read(&name)?, name)));
         match chosen {
             Ok((method, name)) => Some((name, method)),
             Err(fault) => {
@@ -98,7 +128,7 @@ impl Check<'_> {
         }
     }
 
-    fn at_fault(&self, pointer: &str) -> bool {
+    pub(super) fn at_fault(&self, pointer: &str) -> bool {
         self.faults.iter().any(|fault| fault.pointer == pointer)
     }
 }

@@ -29,6 +29,8 @@ pub enum Purpose {
     Path = 2,
     /// What the network sees on a part of the picture that is known.
     Known = 3,
+    /// Levels that are made from a clean picture, each by itself.
+    Anew = 4,
 }
 
 /// The 128 random bits of one counter under one key.
@@ -78,6 +80,7 @@ pub struct Noise {
     device: Device,
     pass: u32,
     path: Option<Path>,
+    given: Vec<Tensor>,
     ahead: RefCell<VecDeque<(u32, Receiver<Vec<f32>>)>>,
 }
 
@@ -87,7 +90,8 @@ const AHEAD: u32 = 2;
 impl Noise {
     /// Noise `[n, ..shape]` for the pictures with these n seeds.
     pub fn new(seeds: Vec<u64>, shape: &[i64], kind: Kind, device: Device) -> Self {
-        Self { seeds, shape: shape.to_vec(), kind, device, pass: 0, path: None, ahead: RefCell::default() }
+        let (shape, given, ahead) = (shape.to_vec(), Vec::new(), RefCell::default());
+        Self { seeds, shape, kind, device, pass: 0, path: None, given, ahead }
     }
 
     /// The noise of the same pictures where a way is gone for the `pass`-th time: all of it is other noise.
@@ -95,9 +99,29 @@ impl Noise {
         Self { pass, ..Self::new(self.seeds.clone(), &self.shape, self.kind, self.device) }
     }
 
+    /// From now on step k of a multistep solver adds `terms[k]` `[n, ..shape]` as it is, in the place of scaled noise.
+    pub fn give(&mut self, terms: Vec<Tensor>) {
+        self.given = terms;
+    }
+
+    /// What step k adds in the place of scaled noise, where that was given.
+    pub fn given(&self, step: u32) -> Option<Tensor> {
+        self.given.get(step as usize).map(Tensor::shallow_clone)
+    }
+
+    /// The noise of so many lanes of the same pictures: the same in each, all first ones before all second ones.
+    pub fn lanes(&self, lanes: usize) -> Self {
+        Self { pass: self.pass, ..Self::new(self.seeds.repeat(lanes), &self.shape, self.kind, self.device) }
+    }
+
     /// The noise on a known part at the k-th evaluation.
     pub fn known(&self, k: u32) -> Tensor {
         self.tensor(&self.draw(Purpose::Known, k))
+    }
+
+    /// The noise with which the k-th level of a path is made anew from a clean picture.
+    pub fn anew(&self, k: u32) -> Tensor {
+        self.tensor(&self.draw(Purpose::Anew, k))
     }
 
     /// The noise at the start of the path.

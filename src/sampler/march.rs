@@ -7,7 +7,7 @@ use super::{
     hook::{History, Hooks, Slope, Step},
     span::{Rule, Span, Weights},
 };
-use crate::{error::Result, noise::Noise, process::Level};
+use crate::{denoiser::Estimate, error::Result, noise::Noise, process::Level};
 
 /// Runs a rule over the run's grid. At step k of N it predicts from at most `min(p, k, N - k + 1)` estimates, and from one
 /// into `sigma = 0`, where higher orders are not defined; it corrects with one more. Estimates that the run brings along
@@ -46,6 +46,25 @@ pub async fn march<R: Rule>(rule: R, mut run: Run) -> Result<Tensor> {
     Ok(x)
 }
 
+/// What each step of a rule lacks on a given path: `path[k + 1]` less what the step makes of `path[k]`, without noise. The
+/// states `[n, C, h, w]` are one more than the estimates, which are those of all but the last.
+pub fn lacking<R: Rule>(rule: &R, run: &Run, path: &[Tensor], estimates: Vec<Estimate>) -> Vec<Tensor> {
+    let mut history = History::default();
+    let last = run.grid.len() - 1;
+    let steps = run.grid.steps().zip(estimates).enumerate();
+    let lacks = steps.map(|(index, ((from, to), estimate))| {
+        let step = Step { from, to, index, left: last - index, process: &*run.process };
+        history.push(from, estimate);
+        history.truncate(rule.history());
+        let order = order(rule, &step, history.len());
+        let weights = rule.predict(&span(&step, &mut history, order));
+        let sum = sum(&weights, &history);
+        let made = sum.iter().map(|(weight, term)| (-weight, term));
+        combine(&[(1.0, &path[index + 1]), (-weights.x, &path[index])].into_iter().chain(made).collect::<Vec<_>>())
+    });
+    lacks.collect()
+}
+
 fn order<R: Rule>(rule: &R, step: &Step, known: usize) -> usize {
     let left = match (step.to.sigma == 0.0, rule.lower_order_final()) {
         (true, _) => rule.clean_order(),
@@ -61,6 +80,14 @@ fn span<'a>(step: &Step<'a>, history: &'a mut History, order: usize) -> Span<'a>
     Span { from, to, past: &past[..order], index, left, process }
 }
 
+/// Weights and estimates.
+fn sum(weights: &Weights, history: &History) -> Vec<(f64, Tensor)> {
+    let known = || history.estimates.iter();
+    let x0 = weights.x0.iter().zip(known()).map(|(weight, known)| (*weight, known.x0.shallow_clone()));
+    let eps = weights.eps.iter().zip(known()).map(|(weight, known)| (*weight, known.eps.shallow_clone()));
+    x0.chain(eps).collect()
+}
+
 /// What a run carries from step to step besides its state.
 struct Walk {
     history: History,
@@ -71,21 +98,26 @@ struct Walk {
 impl Walk {
     /// `start` is where the estimate of the step's start is in the history; `highest` the most estimates weighed.
     fn step(&mut self, x: &Tensor, weights: &Weights, step: &Step, (start, highest): (usize, usize)) -> Tensor {
-        let z = (weights.z != 0.0).then(|| self.fresh(weights, step));
+        let z = self.term(weights, step);
         let bends = self.hooks.iter().any(|hook| hook.bends());
         let bent = bends.then(|| weights.clone().in_one_form(&step.from)).flatten().filter(Weights::weighs);
         let (c, mut sum) = match bent {
             Some(weights) => (weights.x, self.bent(&weights, step, (start, highest))),
-            None => (weights.x, self.sum(weights)),
+            None => (weights.x, sum(weights, &self.history)),
         };
         sum.extend(z.map(|z| (1.0, z)));
         let terms: Vec<_> = std::iter::once((c, x)).chain(sum.iter().map(|(weight, term)| (*weight, term))).collect();
         combine(&terms)
     }
 
-    /// The noise that the step adds.
-    fn fresh(&mut self, weights: &Weights, step: &Step) -> Tensor {
-        let z = self.noise.step(u32::try_from(step.index).expect("at most a few thousand steps"));
+    /// What the step adds to its mean: what was given, or noise.
+    fn term(&self, weights: &Weights, step: &Step) -> Option<Tensor> {
+        let index = u32::try_from(step.index).expect("at most a few thousand steps");
+        self.noise.given(index).or_else(|| (weights.z != 0.0).then(|| self.fresh(weights, index)))
+    }
+
+    fn fresh(&self, weights: &Weights, index: u32) -> Tensor {
+        let z = self.noise.step(index);
         let range = self.history.estimates.front().and_then(|newest| newest.range.as_ref());
         match weights.z_most.zip(range) {
             None => z * weights.z,
@@ -93,20 +125,12 @@ impl Walk {
         }
     }
 
-    /// Weights and estimates.
-    fn sum(&self, weights: &Weights) -> Vec<(f64, Tensor)> {
-        let known = || self.history.estimates.iter();
-        let x0 = weights.x0.iter().zip(known()).map(|(weight, known)| (*weight, known.x0.shallow_clone()));
-        let eps = weights.eps.iter().zip(known()).map(|(weight, known)| (*weight, known.eps.shallow_clone()));
-        x0.chain(eps).collect()
-    }
-
     /// `C` and the slope, as the hooks leave it.
     fn bent(&mut self, weights: &Weights, step: &Step, (start, highest): (usize, usize)) -> Vec<(f64, Tensor)> {
         let own = [&weights.x0, &weights.eps];
         let whole: f64 = own.iter().flat_map(|weights| weights.iter()).sum();
         let order = own.iter().flat_map(|weights| weights.iter()).filter(|weight| **weight != 0.0).count();
-        let sum = self.sum(weights);
+        let sum = sum(weights, &self.history);
         let shares: Vec<_> = sum.iter().map(|(weight, term)| (weight / whole, term)).collect();
         let Step { index, left, .. } = *step;
         let d = combine(&shares);

@@ -62,7 +62,7 @@ mod tcd;
 mod unipc;
 mod usf;
 
-pub use combine::combine;
+pub use combine::{along, combine};
 pub use exponential::{Difference, Form, through};
 pub use hook::Hooks;
 pub use march::march;
@@ -154,8 +154,28 @@ pub trait Solver: Options + Clone + Send + Sync {
         Ok(())
     }
 
+    /// Itself, where it can be walked backwards exactly.
+    fn reversible(&self) -> Option<&dyn Reversible> {
+        None
+    }
+
     /// Runs it: the state `[n, C, h, w]` at the grid's last level.
     fn sample(self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>>;
+}
+
+/// A solver whose walk over two coupled states can be undone but for rounding.
+pub trait Reversible {
+    /// The state at the end of the run's grid, from two at its start; the last step is one like all others.
+    fn forwards<'a>(&'a self, run: &'a Run, pair: [Tensor; 2]) -> LocalBoxFuture<'a, Result<Tensor>>;
+
+    /// The two states at the start of the run's grid that [`Reversible::forwards`] leads to `x` at its end.
+    fn backwards<'a>(&'a self, run: &'a Run, x: &'a Tensor) -> LocalBoxFuture<'a, Result<[Tensor; 2]>>;
+
+    /// Evaluations forwards and backwards.
+    fn evaluations(&self, steps: usize) -> [usize; 2];
+
+    /// How much so many steps backwards magnify rounding.
+    fn growth(&self, steps: usize) -> f64;
 }
 
 /// A [`Solver`] with its type forgotten.
@@ -176,6 +196,12 @@ pub trait AnySolver: Send + Sync {
     fn steps(&self) -> Option<usize>;
     /// See [`Solver::times`].
     fn times(&self) -> Option<Vec<f64>>;
+    /// How many estimates it weighs at most, where it is a rule.
+    fn history(&self) -> Option<usize>;
+    /// See [`lacking`](march::lacking); `None` where it is no rule.
+    fn lacking(&self, run: &Run, path: &[Tensor], estimates: Vec<Estimate>) -> Option<Vec<Tensor>>;
+    /// See [`Solver::reversible`].
+    fn reversible(&self) -> Option<&dyn Reversible>;
     /// Whether it can walk a part of the schedule: where its steps are not given one by one.
     fn divides(&self) -> bool {
         self.steps().is_none() && self.times().is_none()
@@ -219,6 +245,18 @@ impl<S: Solver> AnySolver for Single<S> {
         self.0.times()
     }
 
+    fn history(&self) -> Option<usize> {
+        None
+    }
+
+    fn lacking(&self, _run: &Run, _path: &[Tensor], _estimates: Vec<Estimate>) -> Option<Vec<Tensor>> {
+        None
+    }
+
+    fn reversible(&self) -> Option<&dyn Reversible> {
+        self.0.reversible()
+    }
+
     fn sample(&self, run: Run) -> LocalBoxFuture<'static, Result<Tensor>> {
         self.0.clone().sample(run)
     }
@@ -256,6 +294,18 @@ impl<R: Rule + Send + Sync + 'static> AnySolver for Marching<R> {
     }
 
     fn times(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    fn history(&self) -> Option<usize> {
+        Some(self.0.history())
+    }
+
+    fn lacking(&self, run: &Run, path: &[Tensor], estimates: Vec<Estimate>) -> Option<Vec<Tensor>> {
+        Some(march::lacking(&self.0, run, path, estimates))
+    }
+
+    fn reversible(&self) -> Option<&dyn Reversible> {
         None
     }
 

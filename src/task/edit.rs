@@ -1,18 +1,23 @@
 use std::sync::Arc;
 
+use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Plan, Product,
+    Made, Plan, Product, Told,
     finished::finished,
+    invert::{edited, found},
     lane::{Known, sampled},
+    plan::kind,
     prompted::question,
 };
 use crate::{
     ask::{Net, Stage},
-    edit::{self, Method, tail},
+    edit::{self, Code, Cost, Method, Walker, tail},
     error::{Failure, Fault, Result},
-    job,
+    guidance::{self, Guidance},
+    job::{self, Generation, Precision},
+    model::Card,
     pixels::Given,
     process::Grid,
     wrapper::Stack,
@@ -24,8 +29,19 @@ pub struct Editing {
     pub method: Box<dyn Method>,
     /// Share of the steps that run.
     pub strength: f64,
+    /// What the picture shows.
+    pub source: Told,
+    /// How the network is steered towards that; `None`: as towards the wish.
+    pub source_guidance: Option<Arc<dyn Guidance>>,
+    /// The number type of its states.
+    pub kind: Kind,
+    /// Whether its code is all that is made.
+    pub inverts: bool,
     /// The picture and its mask at the size of the request, once they were read.
     pub given: Option<Arc<Given>>,
+    /// A code that was found before, where the request names one, once it was read.
+    pub code: Option<Code>,
+    coded: bool,
 }
 
 impl Editing {
@@ -33,22 +49,57 @@ impl Editing {
     ///
     /// # Errors
     /// A method that this version does not know or read.
-    pub fn new(edit: &job::Edit) -> Result<Self, Fault> {
+    pub fn new(card: &Arc<Card>, request: &Generation, edit: &job::Edit) -> Result<Self, Fault> {
         let method = edit::read(&edit.method).map_err(|fault| fault.under("/method"))?;
-        Ok(Self { method, strength: edit.strength, given: None })
+        let scale = method.invert().and_then(|invert| invert.source_guidance());
+        let source_guidance = scale.map(guidance::scaled).transpose()?;
+        let prompts = [edit.source_prompt.as_str(), &request.negative_prompt];
+        Ok(Self {
+            method,
+            strength: edit.strength,
+            source: Told::new(card.clone(), prompts, edit.source_label),
+            source_guidance,
+            kind: Kind::Float,
+            inverts: false,
+            given: None,
+            code: None,
+            coded: edit.inversion.is_some(),
+        })
+    }
+
+    /// The same up to its code, under that guidance.
+    ///
+    /// # Errors
+    /// A method that finds none.
+    pub fn inverting(self, guidance: Arc<dyn Guidance>, precision: Precision) -> Result<Self, Fault> {
+        if !self.method.invert().is_some_and(|invert| !invert.parts(1).is_empty()) {
+            return Err(Fault::new("/method", "finds no code that could be kept"));
+        }
+        Ok(Self { source_guidance: Some(guidance), inverts: true, kind: kind(precision), ..self })
+    }
+
+    /// Those of the two halves' costs that are its own.
+    pub fn halves(&self, cost: Cost) -> Cost {
+        let invert = if self.coded { Some(0) } else { cost.invert };
+        let edit = if self.inverts { Some(0) } else { cost.edit };
+        Cost { invert, edit, ..cost }
     }
 
     /// The legs of a schedule of `steps` steps that are walked; none at strength 0.
     ///
     /// # Errors
-    /// A sampler whose steps are given one by one and cannot be taken apart.
-    pub fn legs(&self, grid: &Grid, steps: usize, stack: &Stack) -> Result<Vec<Grid>, Fault> {
+    /// A sampler whose steps are given one by one and cannot be taken apart, or one that the method cannot use.
+    pub fn legs(&self, grid: &Grid, steps: usize, (stack, value): (&Stack, &Value)) -> Result<Vec<Grid>, Fault> {
         let legs = tail(grid, steps, self.strength).map_or_else(Vec::new, |tail| self.method.legs(tail));
         let whole = legs.iter().all(|leg| leg == grid);
         if !whole && !stack.solver.divides() {
             let name = stack.sampler.entry.name;
             let message = format!("the steps of `{name}` are given one by one: all of them run, once, at strength 1");
             return Err(Fault::new("/strength", message));
+        }
+        if let Some(grid) = legs.first() {
+            let walker = Walker { value, solver: &*stack.solver, wrapped: !stack.wrappers.is_empty(), grid };
+            self.method.carried_by(&walker).map_err(|fault| fault.under("/sampler"))?;
         }
         Ok(legs)
     }
@@ -60,29 +111,57 @@ impl Editing {
 }
 
 /// A picture and a wish to pictures: encode, sample on from there, decode; what the mask keeps is put back when the result is
-/// stored. Without a step it is the way through the autoencoder and back.
+/// stored. Without a step it is the way through the autoencoder and back. An inversion ends with its code.
 ///
 /// # Errors
 /// What the network fails with, or a result that is not finite.
-pub async fn edit(plan: Plan, net: Net, device: Device) -> Result<Vec<Product>> {
-    let given = plan.editing.as_ref().and_then(|editing| editing.given.as_ref());
-    let given = given.ok_or_else(|| Failure::Internal("an edit has no picture".into()))?;
-    let picture = encoded(&plan, &net, given, device).await?;
-    let latents = if plan.legs.is_empty() {
-        let n = i64::try_from(plan.pictures.len()).expect("few pictures");
-        picture.repeat([n, 1, 1, 1])
-    } else {
-        let free = free(&plan, given, device);
-        sampled(&plan, &net, device, Some(&Known { picture, free })).await?
+pub async fn edit(mut plan: Plan, net: Net, device: Device) -> Result<Vec<Product>> {
+    let code = plan.editing.as_mut().and_then(|editing| editing.code.take());
+    let (plan, editing) = (&plan, plan.editing.as_ref().ok_or_else(|| missing("nothing"))?);
+    let given = editing.given.as_ref().ok_or_else(|| missing("no picture"))?;
+    let latents = match (plan.legs.first(), editing.method.invert()) {
+        (None, _) => repeated(plan, &encoded(plan, &net, given, device).await?),
+        (Some(_), None) => {
+            let picture = encoded(plan, &net, given, device).await?;
+            sampled(plan, &net, device, Some(&Known { picture, free: free(plan, given, device) })).await?
+        }
+        (Some(leg), Some(invert)) => {
+            let code = match code {
+                Some(code) => code.to_device(device),
+                None => found(plan, editing, &net, (&encoded(plan, &net, given, device).await?, leg)).await?,
+            };
+            if editing.inverts {
+                return Ok(vec![Product { index: 0, made: coded(&net, &code).await?, over: Some(given.clone()) }]);
+            }
+            edited(plan, editing, &net, (&code, leg), invert).await?
+        }
     };
-    let made = finished(&plan, &net, latents).await?;
+    let made = finished(plan, &net, latents.to_kind(Kind::Float)).await?;
     let over = given.mask.is_some().then(|| given.clone());
-    Ok(plan
-        .pictures
-        .iter()
-        .zip(made)
-        .map(|(index, made)| Product { index: *index, made, over: over.clone() })
-        .collect())
+    let product = |(index, made): (&u32, Made)| Product { index: *index, made, over: over.clone() };
+    Ok(plan.pictures.iter().zip(made).map(product).collect())
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::Internal(format!("an edit has {what}"))
+}
+
+/// One picture's latents for all pictures.
+fn repeated(plan: &Plan, picture: &Tensor) -> Tensor {
+    picture.repeat([i64::try_from(plan.pictures.len()).expect("few pictures"), 1, 1, 1])
+}
+
+/// A code of one picture, on the processor and without the dimension of pictures.
+async fn coded(net: &Net, code: &Code) -> Result<Made> {
+    let mut tensors = Vec::new();
+    for (name, tensor) in code.iter() {
+        let tensor = net.fetch(&tensor.select(0, 0).contiguous()).await?;
+        if !f64::try_from(tensor.abs().max())?.is_finite() {
+            return Err(Failure::NotFinite);
+        }
+        tensors.push((name.to_owned(), tensor));
+    }
+    Ok(Made::Code(tensors))
 }
 
 /// The latents `[1, C, h, w]` of the given picture.

@@ -3,10 +3,14 @@ use std::cell::Cell;
 use futures_util::future::try_join_all;
 use tch::{Device, Kind, Tensor};
 
-use super::{Plan, prompted::Prompted};
+use super::{
+    Plan,
+    prompted::Prompted,
+    run::{Start, run},
+};
 use crate::{
     ask::{Net, Rows},
-    denoiser::{Anchor, Denoiser},
+    denoiser::{Anchor, Kept},
     edit::Hold,
     error::Result,
     noise::Noise,
@@ -68,8 +72,10 @@ impl Lane<'_> {
             if pass > 0 {
                 x = self.raised(&x, &at, &leg.first(), &noise.pass(pass));
             }
-            let anchor = self.anchor(noise.pass(pass));
-            x = self.walked(self.run(leg, x, noise.pass(pass), anchor)).await?;
+            let start = Start { x, noise: noise.pass(pass), grid: leg, rows: self.rows };
+            let mut run = run(self.plan, self.net, self.own, start);
+            run.denoiser.anchor = self.anchor(noise.pass(pass));
+            x = self.walked(run).await?;
             at = leg.last();
         }
         Ok(self.own.coordinates.picture(&x, &at))
@@ -84,23 +90,6 @@ impl Lane<'_> {
             wrapper.apply(&mut run, partner).await?;
         }
         self.plan.stack.solver.sample(run).await
-    }
-
-    fn run(&self, leg: &Grid, x: Tensor, noise: Noise, anchor: Option<Anchor>) -> Run {
-        let plan = self.plan;
-        let denoiser = Denoiser {
-            net: self.net.clone(),
-            network: self.own.network(x.size()[0]),
-            stitches: Vec::new(),
-            guidance: plan.guidance.clone(),
-            corrections: Vec::new(),
-            threshold: None,
-            anchor,
-            grid: plan.grid.clone(),
-            rows: self.rows,
-        };
-        let process = plan.card.process.clone();
-        Run { denoiser, noise, process, grid: leg.clone(), x, warm: Vec::new(), hooks: Vec::new() }
     }
 
     /// The states `[n, C, h, w]` at the first level: noise, or the noised picture of an edit, or each in its place.
@@ -135,7 +124,7 @@ impl Lane<'_> {
     }
 
     /// What holds the known part in place on a leg of its own noise.
-    fn anchor(&self, noise: Noise) -> Option<Anchor> {
+    fn anchor(&self, noise: Noise) -> Option<Box<dyn Anchor>> {
         let known = self.known?;
         let (free, hold) = (known.free.as_ref()?, self.plan.editing.as_ref()?.method.hold()?);
         let next = Cell::new(0);
@@ -144,6 +133,6 @@ impl Lane<'_> {
             Hold::Path => None,
             Hold::Fresh => Some(Box::new(draw)),
         };
-        Some(Anchor { known: self.clean(known), free: free.shallow_clone(), fresh })
+        Some(Box::new(Kept { known: self.clean(known), free: free.shallow_clone(), fresh }))
     }
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::{ask::Net, error::Result, pixels::Given};
 
 mod edit;
 mod finished;
 mod generate;
+mod invert;
 mod lane;
 mod plan;
 mod prompted;
+mod run;
 
 pub use edit::{Editing, edit};
 pub use generate::generate;
@@ -33,7 +35,7 @@ pub struct Product {
     pub index: u32,
     /// What it is.
     pub made: Made,
-    /// The given picture, where a mask keeps parts of it: those are still to be put back.
+    /// The given picture, where a mask keeps parts of it, which are still to be put back, or where a code goes with it.
     pub over: Option<Arc<Given>>,
 }
 
@@ -44,4 +46,6 @@ pub enum Made {
     Picture(Vec<u8>),
     /// Latents `[C, h, w]` as the sampler ended them.
     Latents(Vec<f32>),
+    /// The tensors of a code, by name.
+    Code(Vec<(String, Tensor)>),
 }

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tch::Kind;
 
 use super::Editing;
 use crate::{
+    edit::{Code, Cost, Invert, Part},
     error::{Failure, Fault, Result},
     guidance::{self, GUIDANCES, Guidance},
-    job::Generation,
+    job::{Generation, Precision},
     model::Card,
     pixels::Given,
     process::Grid,
@@ -24,14 +26,20 @@ pub struct Told {
     pub card: Arc<Card>,
     /// Token ids of prompt and negative prompt, for models that read text.
     pub tokens: Option<[Vec<i64>; 2]>,
+    /// Class index, for models that take one.
+    pub label: Option<u32>,
 }
 
 impl Told {
-    fn new(card: Arc<Card>, request: &Generation) -> Self {
-        let prompts = [&request.prompt, &request.negative_prompt];
+    /// With prompt and negative prompt, or a class index.
+    pub fn new(card: Arc<Card>, prompts: [&str; 2], label: Option<u32>) -> Self {
         let text = card.text.as_ref();
         let tokens = text.map(|text| prompts.map(|prompt| text.tokenizer.encode(prompt).ids));
-        Self { card, tokens }
+        Self { card, tokens, label }
+    }
+
+    fn of(card: Arc<Card>, request: &Generation) -> Self {
+        Self::new(card, [&request.prompt, &request.negative_prompt], request.label)
     }
 }
 
@@ -79,14 +87,14 @@ impl Plan {
         let planned = stack.solver.steps().and_then(|steps| u32::try_from(steps).ok());
         let steps = schedule.steps().or(planned).or(request.steps).unwrap_or(card.defaults.steps);
         let grid = schedule.grid(&ground, steps as usize, &ends)?;
-        let editing = request.edit.as_ref().map(Editing::new).transpose()?;
+        let editing = request.edit.as_ref().map(|edit| Editing::new(&card, &request, edit)).transpose()?;
         let legs = match &editing {
-            Some(editing) => editing.legs(&grid, steps as usize, &stack)?,
+            Some(editing) => editing.legs(&grid, steps as usize, (&stack, &request.sampler))?,
             None => vec![grid.clone()],
         };
         let partners = partners(&stack, &card, &request, cards)?;
         variances(&stack, [&card].into_iter().chain(partners.iter().flatten().map(|partner| &partner.card)))?;
-        let told = Told::new(card.clone(), &request);
+        let told = Told::of(card.clone(), &request);
         let latents = None;
         Ok(Self { card, request, pictures, stack, partners, guidance, grid, legs, editing, ends, told, latents })
     }
@@ -99,6 +107,25 @@ impl Plan {
         self
     }
 
+    /// The same from a code that was found before in that precision.
+    pub fn with_code(mut self, code: Option<Code>, precision: Precision) -> Self {
+        if let Some(editing) = &mut self.editing {
+            editing.code = code;
+            editing.kind = kind(precision);
+        }
+        self
+    }
+
+    /// The first half of the edit alone, under that guidance: its code is what is made.
+    ///
+    /// # Errors
+    /// A method that finds no code.
+    pub fn inverting(mut self, precision: Precision) -> Result<Self, Fault> {
+        let guidance = self.guidance.clone();
+        self.editing = self.editing.map(|editing| editing.inverting(guidance, precision)).transpose()?;
+        Ok(self)
+    }
+
     /// The same with initial noise `[C, h, w]` of the client's.
     pub fn with_latents(mut self, latents: Option<Vec<f32>>) -> Self {
         self.latents = latents;
@@ -107,21 +134,41 @@ impl Plan {
 
     /// Network evaluations for each picture; `None` where the data decide.
     pub fn evaluations(&self) -> Option<u64> {
+        if let Some(cost) = self.inversion() {
+            return cost.known();
+        }
         let legs = self.legs.iter().map(|leg| self.stack.evaluations(leg));
         legs.sum::<Option<usize>>().map(|evaluations| evaluations as u64)
     }
 
     /// The most network evaluations for each picture.
     pub fn most(&self) -> u64 {
+        if let Some(cost) = self.inversion() {
+            return cost.most as u64;
+        }
         self.legs.iter().map(|leg| self.stack.most(leg) as u64).sum()
     }
 
-    /// The most rows it asks for at once.
+    /// What an edit costs that starts from a code, as far as it runs.
+    fn inversion(&self) -> Option<Cost> {
+        let (editing, leg) = (self.editing.as_ref()?, self.legs.first()?);
+        let cost = editing.method.invert()?.cost(leg, &*self.stack.solver);
+        Some(editing.halves(cost))
+    }
+
+    /// The tensors of the code that an edit starts from.
+    pub fn parts(&self) -> Vec<(&'static str, Part)> {
+        let invert = self.editing.as_ref().and_then(|editing| editing.method.invert());
+        invert.zip(self.legs.first()).map_or_else(Vec::new, |(invert, leg)| invert.parts(leg.len()))
+    }
+
+    /// The most rows it asks for at once for each step.
     pub fn rows(&self) -> u32 {
         let steps = self.grid.len();
         let most = (0..steps).map(|step| self.guidance.branches(step as f64 / steps as f64).len()).max();
-        let branches = u32::try_from(most.unwrap_or(1)).expect("few branches");
-        branches * u32::try_from(self.pictures.len()).expect("few pictures")
+        let lanes = self.editing.as_ref().and_then(|editing| editing.method.invert()).map_or(1, Invert::lanes);
+        let each = u32::try_from(most.unwrap_or(1) + lanes - 1).expect("few branches and lanes");
+        each * u32::try_from(self.pictures.len()).expect("few pictures")
     }
 
     /// Latent shape of the pictures, `[C, h, w]`.
@@ -132,6 +179,14 @@ impl Plan {
     /// Seeds of the pictures to make.
     pub fn seeds(&self) -> Vec<u64> {
         self.pictures.iter().map(|index| self.request.seed + u64::from(*index)).collect()
+    }
+}
+
+/// The number type of tensors.
+pub fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+        Precision::F64 => Kind::Double,
     }
 }
 
@@ -154,7 +209,7 @@ fn partners(stack: &Stack, card: &Card, request: &Generation, cards: Cards) -> R
         if second.group != card.group {
             return Err(fault(format!("the models `{}` and `{id}` do not share one latent space", card.id)));
         }
-        Ok(Some(Told::new(second, request)))
+        Ok(Some(Told::of(second, request)))
     };
     stack.wrappers.iter().map(|wrapper| wrapper.partner()).enumerate().map(partner).collect()
 }

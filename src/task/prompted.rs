@@ -40,10 +40,14 @@ impl<'a> Prompted<'a> {
 
     /// The network for n pictures.
     pub fn network(&self, n: i64) -> Network {
-        let rows = |one: &Conditioning| one.map(|row| row.expand([&[n], &row.size()[1..]].concat(), false));
-        let conditions = Conditions::new(rows(&self.positive), rows(&self.negative));
         let (model, coordinates) = (self.card.id.clone(), self.coordinates.clone());
-        Network { model, prediction: self.card.prediction, coordinates, conditions }
+        Network { model, prediction: self.card.prediction, coordinates, conditions: self.conditions(n) }
+    }
+
+    /// What goes along with n rows.
+    pub fn conditions(&self, n: i64) -> Conditions {
+        let rows = |one: &Conditioning| one.map(|row| row.expand([&[n], &row.size()[1..]].concat(), false));
+        Conditions::new(rows(&self.positive), rows(&self.negative))
     }
 }
 
@@ -52,7 +56,7 @@ async fn said(told: &Told, plan: &Plan, net: &Net, device: Device) -> Result<[Co
     let request = &plan.request;
     let Some(tokens) = &told.tokens else {
         let label = |label: i64| Conditioning::none().with("label", Tensor::full([1], label, (Kind::Int64, device)));
-        return Ok([request.label.map_or(-1, i64::from), -1].map(label));
+        return Ok([told.label.map_or(-1, i64::from), -1].map(label));
     };
     let rows = tokens.each_ref().map(|ids| Tensor::from_slice(ids).unsqueeze(0));
     let x = Tensor::cat(&rows, 0).to_device(device);

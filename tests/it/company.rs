@@ -106,7 +106,7 @@ async fn started_with(
     let store = SqliteStore::open(&url).await.unwrap();
     for request in requests {
         let mut new = new_job(request);
-        new.rows = 2 * new.job.request.count;
+        new.rows = 2 * new.job.request.count();
         store.insert(&new, 100).await.unwrap();
     }
     drop(store);
@@ -167,7 +167,7 @@ async fn a_small_job_behind_a_great_one_does_not_wait_for_it() {
     let app = started_with(folder.path(), vec![great, small], |config| config.engine.max_rows = 16).await;
     let mut events = Vec::new();
     for job in all(&app.app).await {
-        events.push((job.request.count, job.id));
+        events.push((job.request.count(), job.id));
     }
     let (_, small) = events.iter().find(|(count, _)| *count == 1).unwrap();
     let (_, great) = events.iter().find(|(count, _)| *count == 16).unwrap();

@@ -33,6 +33,8 @@ mod events;
 mod folders;
 mod house;
 mod identities;
+mod inversions;
+mod inversions_drawn;
 mod marginals;
 mod options;
 mod parity_networks;

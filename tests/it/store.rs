@@ -4,7 +4,7 @@ use std::path::Path;
 
 use darkroom::{
     error::Code,
-    job::{Format, ImageState, JobError, Kind, Output, Progress, Status, Usage},
+    job::{Format, Generation, ImageState, JobError, Kind, Output, Progress, Request, Status, Usage},
     store::{Claim, Filter, Found, NewJob, Outcome, Room, Store, StoreError, Stored, sqlite::SqliteStore},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -29,8 +29,7 @@ fn job(prompt: &str) -> NewJob {
 
 /// A job whose claim order is as if it had been created `ago` seconds earlier.
 fn aged(prompt: &str, priority: i32, ago: i64) -> NewJob {
-    let mut new = job(prompt);
-    new.job.request.priority = priority;
+    let mut new = new_job(Generation { priority, ..generation(prompt, 1) });
     new.job.created_at = Timestamp::now() - SignedDuration::from_secs(ago);
     new
 }
@@ -46,8 +45,15 @@ async fn here(store: &SqliteStore, id: Uuid) -> darkroom::job::Job {
     }
 }
 
+fn prompt(job: &darkroom::job::Job) -> &str {
+    match &job.request {
+        Request::Pictures(generation) => &generation.prompt,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn prompts(claims: &[Claim]) -> Vec<&str> {
-    claims.iter().map(|claim| claim.job.request.prompt.as_str()).collect()
+    claims.iter().map(|claim| prompt(&claim.job)).collect()
 }
 
 fn outcome(status: Status) -> Outcome {
@@ -68,9 +74,8 @@ async fn crash(store: &SqliteStore) -> (u64, u64) {
 async fn a_job_reads_back_as_it_was_stored() {
     let dir = TempDir::new().unwrap();
     for store in [memory().await, SqliteStore::open(&url(dir.path())).await.unwrap()] {
-        let mut new = new_job(generation("a \"red\" heart\n赤", 3));
-        new.job.request.metadata = [("owner".to_owned(), "me".to_owned())].into();
-        new.job.metadata = new.job.request.metadata.clone();
+        let metadata = [("owner".to_owned(), "me".to_owned())].into();
+        let new = new_job(Generation { metadata, ..generation("a \"red\" heart\n赤", 3) });
         let answered = store.insert(&new, 10).await.unwrap();
         assert_eq!(answered, here(&store, new.job.id).await);
         let micros = |time: Timestamp| time.as_microsecond();
@@ -313,7 +318,7 @@ async fn suspects_with_fewer_lone_attempts_go_first() {
     let mut order = Vec::new();
     for _ in 0..6 {
         let claims = store.claim(WIDE).await.unwrap();
-        order.extend(claims.iter().map(|claim| claim.job.request.prompt.clone()));
+        order.extend(claims.iter().map(|claim| prompt(&claim.job).to_owned()));
         crash(&store).await;
     }
     assert_eq!(order, ["first", "second", "first", "second", "first", "second"]);

@@ -36,7 +36,8 @@ pub async fn collect(app: &Arc<App>, card: &Card, jobs: &[Job]) -> anyhow::Resul
             all.push(Err(failure));
             continue;
         }
-        let shape = card.latent_for(job.request.width, job.request.height);
+        let (width, height) = job.request.size();
+        let shape = card.latent_for(width, height);
         let mut rows = Vec::new();
         for file in &job.files {
             let bytes = result(app, file.id).await?;
@@ -69,12 +70,13 @@ async fn pictures(app: &Arc<App>, jobs: &[Job]) -> anyhow::Result<Vec<RgbImage>>
 /// One step from a level to the same level leaves latents as they are, and then they are decoded. The level has so little
 /// noise that the start takes the latents as they come.
 fn decoding(job: &Job, latents: Uuid) -> Value {
+    let (width, height) = job.request.size();
     let still = json!({
         "name": "karras", "sigma_min": 1e-6, "sigma_max": 1e-6, "start": "unit", "time": "real", "end": "first",
     });
     json!({
         "latents": { "file": latents.to_string() }, "sampler": "ddim", "steps": 1, "schedule": still, "guidance": "none",
-        "width": job.request.width, "height": job.request.height,
+        "width": width, "height": height,
     })
 }
 

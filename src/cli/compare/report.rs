@@ -116,8 +116,8 @@ impl Report {
         let cells =
             setup.contestants.iter().flat_map(|contestant| setup.steps.iter().map(move |steps| (contestant, *steps)));
         let runs = cells.zip(jobs.iter().zip(made)).map(|(cell, (job, made))| run(cell, job, made, fine)).collect();
-        let request = shared(&fine_job.request, &setup.schedule);
-        Ok(Self { darkroom: env!("CARGO_PKG_VERSION"), request, seeds: fine_job.request.count, reference, runs })
+        let request = shared(&fine_job.request.pictures(), &setup.schedule);
+        Ok(Self { darkroom: env!("CARGO_PKG_VERSION"), request, seeds: fine_job.request.count(), reference, runs })
     }
 }
 
@@ -138,7 +138,7 @@ fn run((contestant, steps): (&Contestant, u32), job: &Job, made: Result<Made, St
 
 /// Of one picture.
 fn evaluations(job: &Job) -> f64 {
-    job.usage.as_ref().map_or(0.0, |usage| usage.evaluations as f64 / f64::from(job.request.count))
+    job.usage.as_ref().map_or(0.0, |usage| usage.evaluations as f64 / f64::from(job.request.count()))
 }
 
 /// The fields that make the picture, without what differs between the runs.

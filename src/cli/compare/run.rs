@@ -67,7 +67,7 @@ fn bars(screen: &MultiProgress, accepted: &[(usize, Valid)], lanes: &[String], u
     let style = ProgressStyle::with_template(&template).expect("the template is valid");
     let lane = |(lane, name): (usize, &String)| {
         let costs = accepted.iter().filter(|(of, _)| *of == lane);
-        let length = costs.map(|(_, valid)| valid.cost.evaluations * u64::from(valid.generation.count)).sum();
+        let length = costs.map(|(_, valid)| valid.cost.evaluations * u64::from(valid.request.count())).sum();
         let bar = screen.add(ProgressBar::new(length).with_style(style.clone()).with_prefix(name.clone()));
         bar.tick();
         bar

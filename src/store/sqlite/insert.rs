@@ -46,10 +46,10 @@ async fn insert_job(tx: &mut SqliteConnection, new: &NewJob) -> Result<()> {
     )
     .bind(key(job.id))
     .bind(name(&job.kind)?)
-    .bind(&job.request.model)
+    .bind(job.request.model())
     .bind(new.rows)
-    .bind(job.request.priority)
-    .bind(created.saturating_sub(i64::from(job.request.priority) * AGING_US))
+    .bind(job.request.priority())
+    .bind(created.saturating_sub(i64::from(job.request.priority()) * AGING_US))
     .bind(created)
     .bind(created)
     .bind(new.deadline.map(Timestamp::as_microsecond))
@@ -96,7 +96,5 @@ async fn insert_file(tx: &mut SqliteConnection, job: Uuid, file: &File) -> Resul
 
 /// Keys of the blobs that a job's request names as `{"blob": "sha256:..."}`, each once.
 fn inputs(job: &Job) -> BTreeSet<String> {
-    let edit = job.request.edit.iter().flat_map(|edit| std::iter::once(&edit.image).chain(&edit.mask));
-    let named = edit.chain(&job.request.latents).filter_map(|named| named.get("blob")?.as_str());
-    named.map(|name| name.replacen(':', "/", 1)).collect()
+    job.request.inputs().into_iter().map(|name| name.replacen(':', "/", 1)).collect()
 }

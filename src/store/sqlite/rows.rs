@@ -9,7 +9,7 @@ use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
 use super::super::{Claim, Result};
-use crate::job::{File, Image, Job, Progress};
+use crate::job::{File, Image, Job, Progress, Request};
 
 /// A row of `placed_jobs`.
 #[derive(FromRow)]
@@ -57,9 +57,10 @@ pub struct ResultRow {
 impl JobRow {
     /// The job with its pictures and files.
     pub fn job(self, images: Vec<Image>, files: Vec<File>) -> Result<Job> {
+        let kind = word(&self.kind)?;
         Ok(Job {
             id: word(&self.id)?,
-            kind: word(&self.kind)?,
+            kind,
             status: word(&self.status)?,
             created_at: time(self.created_at)?,
             started_at: self.started_at.map(time).transpose()?,
@@ -70,7 +71,7 @@ impl JobRow {
                 evaluations: self.evaluations.unsigned_abs(),
                 of: self.evaluations_of.map(i64::unsigned_abs),
             },
-            request: from_str(&self.request)?,
+            request: Request::read(kind, &self.request)?,
             images,
             files,
             engine: text(self.engine.as_deref())?,

@@ -166,6 +166,8 @@ pub fn run(model: &dyn Model, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64])
         threshold: None,
         anchor: None,
         grid: grid.clone(),
+        lanes: 1,
+        pictures: seeds.len(),
         rows: Rows { first: 0, of: seeds.len() },
     };
     let noise = Noise::new(seeds.to_vec(), &x.size()[1..], x.kind(), Device::Cpu);

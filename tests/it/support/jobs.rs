@@ -51,13 +51,17 @@ pub fn new_job(request: Generation) -> NewJob {
         attempt: 0,
         progress: Progress { evaluations: 0, of: Some(4) },
         images: if safetensors { Vec::new() } else { indices().map(|index| Image::pending(&request, index)).collect() },
-        files: if safetensors { indices().map(|index| File::pending(&request, index)).collect() } else { Vec::new() },
+        files: if safetensors {
+            indices().map(|index| File::pending(&request, "latents", index)).collect()
+        } else {
+            Vec::new()
+        },
         engine: None,
         warnings: Vec::new(),
         error: None,
         usage: None,
         metadata: request.metadata.clone(),
-        request,
+        request: request.into(),
     };
-    NewJob { rows: job.request.count, job, deadline: None }
+    NewJob { rows: job.request.count(), job, deadline: None }
 }

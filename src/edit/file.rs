@@ -1,0 +1,158 @@
+//! Inversions as files: a safetensors file with the code, the picture as it was inverted, and the request that made it.
+
+use std::collections::HashMap;
+
+use image::RgbImage;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::{Code, Part};
+use crate::{
+    error::{Failure, Result},
+    job::{Inversion, Precision},
+};
+
+/// The key of what is said about the file.
+const ABOUT: &str = "darkroom";
+/// The tensor of the picture, `[H, W, 3]` of bytes.
+const PICTURE: &str = "picture";
+/// Bytes of a header that are read at most: two prompts, every option, and a dozen tensors.
+const HEADER: u64 = 1 << 20;
+
+/// What an inversion was made with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// The request, every default filled in.
+    pub request: Inversion,
+    /// Of the model's files.
+    pub model_sha256: String,
+}
+
+/// An inversion's file that reads; its tensors are not checked yet.
+pub struct InversionFile<'a> {
+    /// What it was made with.
+    pub about: About,
+    tensors: SafeTensors<'a>,
+}
+
+impl<'a> InversionFile<'a> {
+    /// Reads bytes that may be anything. Nothing is allocated on their word.
+    ///
+    /// # Errors
+    /// What to tell a client about them.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, String> {
+        let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
+        if !length.is_some_and(|length| length <= HEADER && length <= bytes.len() as u64 - 8) {
+            return Err(format!("is not a safetensors file with a header of at most {HEADER} bytes"));
+        }
+        let refused = |error: safetensors::SafeTensorError| {
+            format!("is not a safetensors file: {}", error.to_string().chars().take(200).collect::<String>())
+        };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(refused)?;
+        let about = header.metadata().as_ref().and_then(|said| said.get(ABOUT));
+        let about = about.and_then(|about| serde_json::from_str(about).ok());
+        let about = about.ok_or("is not an inversion: POST /v1/inversions makes one")?;
+        Ok(Self { about, tensors: SafeTensors::deserialize(bytes).map_err(refused)? })
+    }
+
+    /// The picture as it was inverted.
+    ///
+    /// # Errors
+    /// It is missing or not of the request's size.
+    pub fn picture(&self) -> Result<RgbImage, String> {
+        let Inversion { width, height, .. } = self.about.request;
+        let view = self.tensors.tensor(PICTURE).ok().filter(|view| view.dtype() == Dtype::U8);
+        let bytes = view.map(|view| view.data().to_vec());
+        let picture = bytes.and_then(|bytes| RgbImage::from_raw(width, height, bytes));
+        picture
+            .filter(|picture| picture.as_raw().len() as u64 == 3 * u64::from(width) * u64::from(height))
+            .ok_or_else(|| format!("holds no `{PICTURE}` of {height} x {width} x 3 bytes"))
+    }
+
+    /// The code, whose tensors must be these parts over latents `[C, h, w]`.
+    ///
+    /// # Errors
+    /// As [`InversionFile::check`].
+    pub fn code(&self, parts: &[(&'static str, Part)], latent: [i64; 3]) -> Result<Code, String> {
+        parts.iter().try_fold(Code::default(), |code, (name, part)| {
+            let view = self.view(name, *part, latent)?;
+            let shape: Vec<i64> = [1].into_iter().chain(sizes(&view)).collect();
+            Ok(code.with(name, numbers(&view).view(&shape[..])))
+        })
+    }
+
+    /// Whether its tensors are these parts over latents `[C, h, w]`.
+    ///
+    /// # Errors
+    /// One that is missing, of another shape or type, or not finite.
+    pub fn check(&self, parts: &[(&'static str, Part)], latent: [i64; 3]) -> Result<(), String> {
+        for (name, part) in parts {
+            let view = self.view(name, *part, latent)?;
+            if !is_finite(&view) {
+                return Err(format!("`{name}` holds a number that is not finite"));
+            }
+        }
+        self.picture().map(drop)
+    }
+
+    fn view(&self, name: &str, part: Part, latent: [i64; 3]) -> Result<TensorView<'_>, String> {
+        let wanted = match self.about.request.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F64 => Dtype::F64,
+        };
+        let view = self.tensors.tensor(name).map_err(|_| format!("holds no tensor `{name}`"))?;
+        let (dtype, shape) = (view.dtype(), sizes(&view).collect::<Vec<_>>());
+        match dtype == wanted && part.has(&shape, latent) {
+            true => Ok(view),
+            false => Err(format!("has `{name}` in {dtype:?} {shape:?}, which is not {part} in {wanted:?}")),
+        }
+    }
+}
+
+fn sizes(view: &TensorView) -> impl Iterator<Item = i64> {
+    view.shape().iter().map(|size| *size as i64)
+}
+
+fn is_finite(view: &TensorView) -> bool {
+    match view.dtype() {
+        Dtype::F64 => view.data().as_chunks().0.iter().all(|b| f64::from_le_bytes(*b).is_finite()),
+        _ => view.data().as_chunks().0.iter().all(|b| f32::from_le_bytes(*b).is_finite()),
+    }
+}
+
+fn numbers(view: &TensorView) -> Tensor {
+    let bytes = view.data();
+    match view.dtype() {
+        Dtype::F64 => {
+            Tensor::from_slice(&bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect::<Vec<_>>())
+        }
+        _ => Tensor::from_slice(&bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>()),
+    }
+}
+
+/// The file of a code whose tensors are on the processor; equal codes give equal bytes.
+///
+/// # Errors
+/// A tensor of another type than f32 or f64.
+pub fn write(about: &About, picture: &RgbImage, code: &[(String, Tensor)]) -> Result<Vec<u8>> {
+    let internal = |error: safetensors::SafeTensorError| Failure::Internal(error.to_string());
+    let data: Vec<Vec<u8>> = code.iter().map(|(_, tensor)| bytes(tensor)).collect::<Result<_>>()?;
+    let pixels = [picture.height() as usize, picture.width() as usize, 3].to_vec();
+    let mut views = vec![(PICTURE.to_owned(), TensorView::new(Dtype::U8, pixels, picture.as_raw()).map_err(internal)?)];
+    for ((name, tensor), data) in code.iter().zip(&data) {
+        let dtype = if tensor.kind() == Kind::Double { Dtype::F64 } else { Dtype::F32 };
+        let shape = tensor.size().iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
+        views.push((name.clone(), TensorView::new(dtype, shape, data).map_err(internal)?));
+    }
+    let about = serde_json::to_string(about).map_err(|error| Failure::Internal(error.to_string()))?;
+    safetensors::serialize(views, Some(HashMap::from([(ABOUT.to_owned(), about)]))).map_err(internal)
+}
+
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let flat = tensor.reshape([-1]);
+    Ok(match tensor.kind() {
+        Kind::Double => Vec::<f64>::try_from(flat)?.into_iter().flat_map(f64::to_le_bytes).collect(),
+        _ => Vec::<f32>::try_from(flat)?.into_iter().flat_map(f32::to_le_bytes).collect(),
+    })
+}

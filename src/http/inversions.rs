@@ -1,0 +1,122 @@
+//! `POST /v1/inversions`: from a picture to a stored job that leaves a code for it.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+
+use crate::{
+    app::App,
+    error::Fault,
+    http::{
+        body,
+        error::{Problem, Result},
+        generations::submitted,
+        inversion_request::InversionRequest,
+        pictures::{Incoming, read},
+        valid::{Check, Valid, Wanted},
+    },
+    job::{Inversion, Job},
+    model::Card,
+    task::Cards,
+};
+
+/// Ask for the code of a picture
+///
+/// The job leaves one file, which edits with the same method may start from as often as they like. Headers and answers are
+/// those of a generation.
+#[utoipa::path(post, path = "/v1/inversions", tag = "generations", request_body = InversionRequest,
+    params(
+        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
+        ("cancel-after" = Option<u64>, Header, description = "Seconds after which the job is canceled"),
+    ),
+    responses(
+        (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
+        (status = 200, description = "The finished job, for clients that wait", body = Job),
+    ))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body::Json(document): body::Json,
+) -> Result<Response> {
+    submitted(&app, &headers, accept(&app, document)).await
+}
+
+/// The valid inversion in a document; its picture is stored as a blob by then, but only if all of it is valid.
+///
+/// # Errors
+/// Every fault, or a model that nobody knows.
+pub async fn accept(app: &App, document: serde_json::Value) -> Result<Valid> {
+    let (request, mut faults) = InversionRequest::read(document).map_err(Problem::invalid)?;
+    let card = app.catalog.get(request.model.as_deref()).map_err(Problem::model_not_found)?;
+    let image = read(app, "/image", None, request.image.as_ref()).await?;
+    let image = image.map_err(|fault| faults.push(fault)).ok().flatten();
+    let cards = |id: &str| app.catalog.get(Some(id)).cloned();
+    let wanted = Wanted { limits: &app.config.limits, latents: None, faults };
+    let valid = inversion(request, image.as_ref(), (card, &cards), wanted).map_err(Problem::invalid)?;
+    if let Some(image) = image {
+        app.blobs.put_input(image.bytes).await?;
+    }
+    Ok(valid)
+}
+
+/// Checks a wish against its model and fills in every default, as [`valid::generation`](super::valid::generation) does.
+fn inversion(
+    request: InversionRequest,
+    image: Option<&Incoming>,
+    model: (&Arc<Card>, Cards),
+    wanted: Wanted,
+) -> Result<Valid, Vec<Fault>> {
+    let (mut check, _) = Check::new(model, wanted);
+    match check.inversion(request, image) {
+        Some(inversion) => check.finish(inversion),
+        None => Err(check.faults),
+    }
+}
+
+impl Check<'_> {
+    /// `None` beside a fault.
+    fn inversion(&mut self, request: InversionRequest, image: Option<&Incoming>) -> Option<Inversion> {
+        if image.is_some_and(|image| image.animated) {
+            self.warn("/image", "is animated: only its first frame is used");
+        }
+        if image.is_none() && !self.at_fault("/image") {
+            self.fault("/image", "is missing: there is nothing to invert");
+        }
+        let (name, method) = match &request.method {
+            Some(given) => self.read_method(given)?,
+            None => self.read_method(&"ddim".into())?,
+        };
+        let said = request.method.as_ref().and_then(|method| method.get("source_guidance"));
+        if said.is_some_and(|said| !said.is_null()) {
+            self.fault("/method/source_guidance", "must be left out: it is the inversion's own `guidance`");
+        }
+        let (resize, precision) = (request.resize, request.precision);
+        let strength = request.strength.unwrap_or(method.strength());
+        if strength <= 0.0 {
+            self.fault("/strength", "must be above 0: without a step there is no code");
+        }
+        let made = self.generation(request.generation(&*method), None);
+        Some(Inversion {
+            model: made.model,
+            image: image?.reference(),
+            resize,
+            method: name,
+            label: made.label,
+            prompt: made.prompt,
+            negative_prompt: made.negative_prompt,
+            seed: made.seed,
+            width: made.width,
+            height: made.height,
+            clip_skip: made.clip_skip,
+            prompt_syntax: made.prompt_syntax,
+            steps: made.steps,
+            strength,
+            sampler: made.sampler,
+            schedule: made.schedule,
+            guidance: made.guidance,
+            precision,
+            priority: made.priority,
+            metadata: made.metadata,
+        })
+    }
+}
