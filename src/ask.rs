@@ -105,7 +105,11 @@ pub struct Site<'a> {
 }
 
 /// What a run does inside a forward of its rows. The network calls it for those rows alone, layer by layer, whatever shares
-/// the forward; after a failed forward it may be called again for the same rows.
+/// the forward; after a failed forward it is called again for the same rows, from the first layer on. A model without
+/// attention, such as the exact one, never calls it.
+///
+/// Tensors are the network's own and in its number type (f32 where the network computes its attention so): they must not be
+/// written to. Where a gradient is wanted too they are of its graph, so that a loss may be one of what a tap has seen.
 pub trait Tap {
     /// The attention of queries q `[n, heads, l, d]` to keys k and values v, `[n, heads, m, d]` both, in the place of the
     /// network's own `softmax(q k^T / sqrt d) v`, `[n, heads, l, d]`; `None` leaves that as it is.
@@ -114,12 +118,16 @@ pub trait Tap {
         None
     }
 
-    /// What a block gives, `[n, c, h, w]`: of `down_blocks.0`, `mid_block`, `up_blocks.1` and of each of their layers,
-    /// `up_blocks.1.0`.
+    /// What a block gives, `[n, c, h, w]`: each of `down_blocks.0`, `mid_block`, `up_blocks.1`, and before it each of the
+    /// layers on the way down and up, `up_blocks.1.0`, a residual block with the transformer behind it.
     fn feature(&self, block: &str, x: &Tensor) {
         let _ = (block, x);
     }
 }
+
+/// Rows of a result `[n, ..]` to one number each, `[n]`. It is given some of an ask's rows only, and called for each part,
+/// where these are spread over forwards; and again after a failed forward.
+pub type Loss = Rc<dyn Fn(&Tensor) -> Tensor>;
 
 /// What is asked for.
 #[derive(Clone, Default)]
@@ -129,8 +137,8 @@ pub enum Want {
     Output,
     /// That, and the gradient of a loss.
     Gradient {
-        /// Of the result's rows `[n, ..]`, one number each, `[n]`.
-        loss: Rc<dyn Fn(&Tensor) -> Tensor>,
+        /// Of the result's rows, one number each.
+        loss: Loss,
         /// In what.
         wrt: Wrt,
     },
