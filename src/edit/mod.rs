@@ -11,6 +11,7 @@ use crate::{
     registry::{Entry, Options, find, read_options},
 };
 
+pub mod attention;
 mod inpaint;
 mod sdedit;
 
