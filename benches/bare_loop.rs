@@ -41,19 +41,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// All pictures in one batch, with two rows each as classifier-free guidance has them.
 fn make(model: &dyn Model, pictures: i64, steps: i64) -> Result<()> {
     let rows = 2 * pictures;
-    let alone = |x: Tensor| Batch { x, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
     let ids = Tensor::zeros([rows, 24], (Kind::Int64, Device::Cpu));
-    let context = model.forward(Stage::Embed, &alone(ids))?.output;
+    let context = model.forward(Stage::Embed, &Batch::of(ids))?.output;
     let [c, h, w] = model.card().latent;
     let mut batch = Batch {
-        x: Tensor::randn([rows, c, h, w], (Kind::Float, Device::Cpu)),
         t: vec![500.0; usize::try_from(rows).unwrap_or(0)],
         cond: Conditioning::none().with("context", context),
-        skip: 0,
+        ..Batch::of(Tensor::randn([rows, c, h, w], (Kind::Float, Device::Cpu)))
     };
     for _ in 0..steps {
         batch.x = model.forward(Stage::Predict, &batch)?.output;
     }
-    model.forward(Stage::Decode, &alone(batch.x.narrow(0, 0, pictures)))?;
+    model.forward(Stage::Decode, &Batch::of(batch.x.narrow(0, 0, pictures)))?;
     Ok(())
 }

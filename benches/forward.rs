@@ -97,12 +97,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Clock {
 fn batch(model: &dyn Model, rows: i64) -> darkroom::error::Result<Batch> {
     let text = model.card().text.as_ref().expect("a model that reads text");
     let ids = Tensor::from_slice(&text.tokenizer.encode("").ids).unsqueeze(0);
-    let embed = Batch { x: ids, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
+    let embed = Batch::of(ids);
     let context = model.forward(Stage::Embed, &embed)?.output.repeat([rows, 1, 1]);
     let [c, h, w] = model.card().latent;
     let x = Tensor::randn([rows, c, h, w], (Kind::Float, Device::Cpu));
     let t = (0..rows).map(|row| 999.0 * row as f64 / rows as f64).collect();
-    Ok(Batch { x, t, cond: Conditioning::none().with("context", context), skip: 0 })
+    Ok(Batch { t, cond: Conditioning::none().with("context", context), ..Batch::of(x) })
 }
 
 /// GFLOP/s of a convolution as the UNet has them: 16 rows of 128 channels, 16 by 16.

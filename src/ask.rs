@@ -3,7 +3,7 @@
 //! A run is a future whose only await is [`Net`]. Asking puts the question into the run's mailbox; the engine thread
 //! collects the questions of all runs, lets those that agree share a forward, puts the answers back and polls again.
 
-use std::{cell::RefCell, collections::BTreeMap, future::poll_fn, rc::Rc, sync::Arc, task::Poll};
+use std::{cell::RefCell, collections::BTreeMap, fmt, future::poll_fn, rc::Rc, sync::Arc, task::Poll};
 
 use tch::Tensor;
 
@@ -105,8 +105,85 @@ pub fn concat(parts: &[&Tensor]) -> Tensor {
     }
 }
 
+/// Where in a network an attention is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site<'a> {
+    /// The block, as its weights are called: `down_blocks.0`, `mid_block`, `up_blocks.1`.
+    pub block: &'a str,
+    /// Which of the block's transformers.
+    pub layer: usize,
+    /// Which of that transformer's blocks.
+    pub depth: usize,
+    /// Whether the text is attended to; else the pixels themselves.
+    pub cross: bool,
+}
+
+/// What a run does inside a forward of its rows. The network calls it for those rows alone, layer by layer, whatever shares
+/// the forward; after a failed forward it is called again for the same rows, from the first layer on. A model without
+/// attention, such as the exact one, never calls it.
+///
+/// Tensors are the network's own and in its number type (f32 where the network computes its attention so): they must not be
+/// written to. Where a gradient is wanted too they are of its graph, so that a loss may be one of what a tap has seen.
+pub trait Tap {
+    /// The attention of queries q `[n, heads, l, d]` to keys k and values v, `[n, heads, m, d]` both, in the place of the
+    /// network's own `softmax(q k^T / sqrt d) v`, `[n, heads, l, d]`; `None` leaves that as it is.
+    fn attention(&self, site: Site, [q, k, v]: [&Tensor; 3]) -> Option<Tensor> {
+        let _ = (site, q, k, v);
+        None
+    }
+
+    /// What a block gives, `[n, c, h, w]`: each of `down_blocks.0`, `mid_block`, `up_blocks.1`, and before it each of the
+    /// layers on the way down and up, `up_blocks.1.0`, a residual block with the transformer behind it.
+    fn feature(&self, block: &str, x: &Tensor) {
+        let _ = (block, x);
+    }
+}
+
+/// Rows of a result `[n, ..]` to one number each, `[n]`. It is given some of an ask's rows only, and called for each part,
+/// where these are spread over forwards; and again after a failed forward.
+pub type Loss = Rc<dyn Fn(&Tensor) -> Tensor>;
+
+/// What is asked for.
+#[derive(Clone, Default)]
+pub enum Want {
+    /// The stage's result.
+    #[default]
+    Output,
+    /// That, and the gradient of a loss.
+    Gradient {
+        /// Of the result's rows, one number each.
+        loss: Loss,
+        /// In what.
+        wrt: Wrt,
+    },
+}
+
+/// What a gradient is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wrt {
+    /// The rows.
+    X,
+    /// The conditioning of that name.
+    Cond(&'static str),
+}
+
+impl Want {
+    /// What the gradient is taken in, if one is wanted.
+    pub fn wrt(&self) -> Option<Wrt> {
+        match self {
+            Self::Output => None,
+            Self::Gradient { wrt, .. } => Some(*wrt),
+        }
+    }
+}
+
+impl fmt::Debug for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.wrt())
+    }
+}
+
 /// One question: a number of rows for one stage of one model.
-#[derive(Debug)]
 pub struct Ask {
     /// The model's id, as in `/v1/models`.
     pub model: Arc<str>,
@@ -124,12 +201,27 @@ pub struct Ask {
     pub together: bool,
     /// Pictures this question advances by one evaluation.
     pub pictures: usize,
+    /// What the run does inside the forward, which holds its rows together.
+    pub tap: Option<Rc<dyn Tap>>,
+    /// Whether a gradient is wanted too.
+    pub want: Want,
 }
 
 impl Ask {
     /// Rows of this question.
     pub fn rows(&self) -> usize {
         usize::try_from(self.x.size()[0]).expect("a size is not negative")
+    }
+
+    /// Whether all rows must be in one forward.
+    pub fn is_whole(&self) -> bool {
+        self.together || self.tap.is_some()
+    }
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows for {:?} of {}, {:?}", self.rows(), self.stage, self.model, self.want)
     }
 }
 
@@ -138,14 +230,14 @@ impl Ask {
 pub struct Answer {
     /// `[n, ..]`, the stage's result.
     pub output: Tensor,
-    /// Further results by name, each `[n, ..]`.
-    pub taps: Conditioning,
+    /// The gradient of each row's loss, where one was wanted, of the shape of what it is taken in.
+    pub gradient: Option<Tensor>,
 }
 
 impl Answer {
-    /// An answer without taps.
+    /// An answer without a gradient.
     pub fn of(output: Tensor) -> Self {
-        Self { output, taps: Conditioning::none() }
+        Self { output, gradient: None }
     }
 }
 

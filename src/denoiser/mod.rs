@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tch::Tensor;
 
 use crate::{
-    ask::{Ask, Conditioning, Net, Rows, Stage},
+    ask::{Ask, Conditioning, Net, Rows, Stage, Want},
     error::Result,
     guidance::{Branch, Guidance},
     process::{Grid, Level},
@@ -201,6 +201,8 @@ fn question(network: &Network, x: &Tensor, t: f64, branches: &'static [Branch]) 
         skip: 0,
         together: false,
         pictures: 0,
+        tap: None,
+        want: Want::Output,
     }
 }
 

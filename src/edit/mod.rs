@@ -12,6 +12,7 @@ use crate::{
     registry::{Entry, Options, find, read_options},
 };
 
+pub mod attention;
 mod bdia;
 mod code;
 mod ddim;

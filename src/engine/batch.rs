@@ -62,17 +62,20 @@ pub fn fill(mut candidates: Vec<Candidate>, cap: usize) -> Vec<Take> {
 #[derive(Debug)]
 pub struct Shares<K> {
     used: Vec<(K, f64)>,
+    /// Whether the last one was heavy.
+    heavy: bool,
 }
 
 impl<K> Default for Shares<K> {
     fn default() -> Self {
-        Self { used: Vec::new() }
+        Self { used: Vec::new(), heavy: false }
     }
 }
 
 impl<K: PartialEq + Clone> Shares<K> {
-    /// The bucket that goes next among those that wait now, in the order of their oldest ask.
-    pub fn next(&mut self, waiting: &[K]) -> Option<K> {
+    /// The bucket that goes next among those that wait now, in the order of their oldest ask. While others wait, at most one
+    /// that is `heavy` goes between two that are not.
+    pub fn next(&mut self, waiting: &[K], heavy: impl Fn(&K) -> bool) -> Option<K> {
         self.used.retain(|(key, _)| waiting.contains(key));
         let least = self.used.iter().map(|(_, used)| *used).fold(f64::INFINITY, f64::min);
         let least = if least.is_finite() { least } else { 0.0 };
@@ -81,7 +84,11 @@ impl<K: PartialEq + Clone> Shares<K> {
                 self.used.push((key.clone(), least));
             }
         }
-        self.used.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(key, _)| key.clone())
+        let light = self.heavy && !waiting.iter().all(&heavy);
+        let may = self.used.iter().filter(|(key, _)| !(light && heavy(key)));
+        let next = may.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(key, _)| key.clone());
+        self.heavy = next.as_ref().is_some_and(heavy);
+        next
     }
 
     /// Notes the seconds that a bucket was served.

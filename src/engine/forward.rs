@@ -15,7 +15,7 @@ use super::{
     failure::{Piece, attempt, caught},
     host::{Bucket, Host},
     message::{Estimates, Report},
-    rows::{finite, gathered, parted},
+    rows::{finite, gathered, losses, parted},
     slab::{Previews, Slot},
     thread::Thread,
 };
@@ -42,7 +42,7 @@ impl Thread {
         }
         waiting.sort_by_key(|(order, _)| *order);
         let buckets: Vec<Bucket> = waiting.into_iter().map(|(_, bucket)| bucket.clone()).collect();
-        let Some(bucket) = self.slots.shares.next(&buckets) else { return };
+        let Some(bucket) = self.slots.shares.next(&buckets, |bucket| bucket.wrt.is_some()) else { return };
         let Some(host) = self.hosts.get(&bucket.model) else {
             return self.refuse(&bucket);
         };
@@ -70,7 +70,7 @@ impl Thread {
                 }
                 let score =
                     score(slot.counters.rows.load(Relaxed), question.since.elapsed().as_secs_f64(), slot.priority);
-                let (id, rows, together) = (places.len(), question.left(), question.ask.together);
+                let (id, rows, together) = (places.len(), question.left(), question.ask.is_whole());
                 candidates.push(Candidate { id, rows, together, score, order: question.order });
                 places.push((*number, at));
             }
@@ -78,7 +78,7 @@ impl Thread {
         let question = |id: usize| &self.slots.runs[&places[id].0].waiting[places[id].1];
         let takes = fill(candidates, cap);
         let piece =
-            |id: usize, rows| Piece { id, rows, from: question(id).served, together: question(id).ask.together };
+            |id: usize, rows| Piece { id, rows, from: question(id).served, together: question(id).ask.is_whole() };
         let pieces = takes.iter().map(|take| piece(take.id, take.rows)).collect();
         (places, pieces)
     }
@@ -90,7 +90,7 @@ impl Thread {
             .map(|piece| (&self.slots.runs[&places[piece.id].0].waiting[places[piece.id].1].ask, piece))
             .collect();
         let rows: usize = pieces.iter().map(|piece| piece.rows).sum();
-        let batch = gathered(&asks);
+        let (batch, losses) = (gathered(&asks), losses(&asks));
         let span = tracing::debug_span!("forward", model = &*bucket.model, stage = bucket.stage.name(), rows);
         for slot in pieces.iter().filter_map(|piece| self.slots.runs.get(&places[piece.id].0)) {
             span.follows_from(&slot.span);
@@ -99,9 +99,9 @@ impl Thread {
         let started = Instant::now();
         let host = self.host(bucket)?;
         let padding = host.padding(bucket.stage, &bucket.x.1, rows);
-        let answer = host.within_memory(bucket.stage, &bucket.x.1, batch)?;
+        let answer = host.within_memory(bucket.stage, batch, losses.as_ref())?;
         let time = started.elapsed();
-        let finite = finite(&answer.output);
+        let finite = finite(&answer);
         let owners: Vec<_> = pieces.iter().map(|piece| (places[piece.id].0, piece.rows)).collect();
         self.count(bucket, rows, padding, &owners);
         if self.device == Device::Cpu {

@@ -11,12 +11,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{cost::Curve, failure::caught, memory::Memory, strict};
+use super::{cost::Curve, failure::caught, memory::Memory, rows::each, strict};
 use crate::{
-    ask::{Answer, Conditioning, Stage, concat},
+    ask::{Answer, Conditioning, Stage, Wrt, concat},
     config,
     error::Result,
-    model::{Batch, Card, Model},
+    model::{Batch, Card, Losses, Model},
 };
 
 /// What asks must agree in to share a forward.
@@ -28,6 +28,8 @@ pub struct Bucket {
     pub stage: Stage,
     /// Text-encoder layers left out.
     pub skip: u32,
+    /// In what a gradient is taken, if one is.
+    pub wrt: Option<Wrt>,
     /// Number type and trailing shape of the rows.
     pub x: (Kind, Vec<i64>),
     /// The same of each conditioning tensor, by name.
@@ -81,7 +83,7 @@ impl Host {
         let mut host = Self { file: None, model, device, curves, native, strict: None, verified, memory };
         let context = host.context()?;
         let outputs = host.warm(&context)?;
-        let bytes = |stage| host.memory.borrow().of(stage) as u64;
+        let bytes = |stage| host.memory.borrow().of((stage, None)) as u64;
         let (predict, decode) = (bytes(Stage::Predict), bytes(Stage::Decode));
         tracing::debug!(model = %host.card().id, ms = ms(), predict, decode, "warm; bytes of a row");
         host.settle_strict(config, &context, &outputs)?;
@@ -104,11 +106,13 @@ impl Host {
         self.strict.is_some()
     }
 
-    /// The most rows of a forward of that bucket. In strict mode the small stages take one row at a time.
+    /// The most rows of a forward of that bucket. In strict mode the small stages take one row at a time. What a gradient
+    /// costs and takes is measured at its first forward, which therefore is a small one.
     pub fn cap(&self, bucket: &Bucket, config: &config::Engine) -> usize {
         let max = config.max_rows as usize;
         let curve = self.curves.get(bucket).or_else(|| self.native_curve(bucket));
-        let cap = curve.map_or(max, |curve| curve.cap(max, Duration::from_millis(config.tick_ms)));
+        let unknown = if bucket.wrt.is_some() { 1 } else { max };
+        let cap = curve.map_or(unknown, |curve| curve.cap(max, Duration::from_millis(config.tick_ms)));
         self.allowed(bucket.stage, &bucket.x.1).map_or(cap, |counts| strict::below(counts, cap))
     }
 
@@ -138,32 +142,38 @@ impl Host {
     ///
     /// # Errors
     /// Out of memory, and those of [`Host::forward`].
-    pub fn within_memory(&self, stage: Stage, shape: &[i64], batch: Batch) -> Result<Answer> {
-        let [_, h, w] = self.card().latent;
-        if self.device != Device::Cpu || shape.len() != 3 {
-            return self.forward(stage, batch);
+    pub fn within_memory(&self, stage: Stage, batch: Batch, losses: Option<&Losses>) -> Result<Answer> {
+        let ([_, native_h, native_w], size) = (self.card().latent, batch.x.size());
+        let [rows, _, h, w] = size[..] else { return self.forward(stage, batch, losses) };
+        if self.device != Device::Cpu {
+            return self.forward(stage, batch, losses);
         }
-        let rows = usize::try_from(batch.x.size()[0]).expect("a size is not negative");
-        let rows = rows + self.padding(stage, shape, rows);
-        let area = (shape[1] * shape[2]) as f64 / (h * w) as f64;
-        self.memory.borrow_mut().run(stage, rows as f64 * area, || self.forward(stage, batch))
+        let rows = usize::try_from(rows).expect("a size is not negative");
+        let rows = rows + self.padding(stage, &size[1..], rows);
+        let area = (h * w) as f64 / (native_h * native_w) as f64;
+        let work = (stage, losses.map(|losses| losses.wrt));
+        self.memory.borrow_mut().run(work, rows as f64 * area, || self.forward(stage, batch, losses))
     }
 
-    /// One forward, padded where strict mode asks for it; the answer has the batch's own rows only.
+    /// One forward, padded where strict mode asks for it; the answer has the batch's own rows only, and the gradient where
+    /// there are losses.
     ///
     /// # Errors
     /// What the model fails with; its panics too.
-    pub fn forward(&self, stage: Stage, batch: Batch) -> Result<Answer> {
+    pub fn forward(&self, stage: Stage, batch: Batch, losses: Option<&Losses>) -> Result<Answer> {
         let rows = batch.x.size()[0];
         let own = usize::try_from(rows).expect("a size is not negative");
         let padding = self.padding(stage, &batch.x.size()[1..], own);
         let batch = if padding > 0 { padded(&batch, padding) } else { batch };
-        let answer = caught(|| tch::no_grad(|| self.model.forward(stage, &batch)))?;
+        let _ungraphed = tch::no_grad_guard();
+        let answer = caught(|| match losses {
+            None => self.model.forward(stage, &batch),
+            Some(losses) => self.model.gradient(stage, &batch, losses),
+        })?;
         if padding == 0 {
             return Ok(answer);
         }
-        let own = |tensor: &Tensor| tensor.narrow(0, 0, rows);
-        Ok(Answer { output: own(&answer.output), taps: answer.taps.map(own) })
+        Ok(each(&answer, |tensor| tensor.narrow(0, 0, rows)))
     }
 
     /// Notes how long a forward of that bucket took.
@@ -176,7 +186,7 @@ impl Host {
     }
 
     fn is_native(&self, bucket: &Bucket) -> bool {
-        bucket.stage == Stage::Predict && bucket.x.1 == self.card().latent
+        bucket.stage == Stage::Predict && bucket.wrt.is_none() && bucket.x.1 == self.card().latent
     }
 
     fn native_curve(&self, bucket: &Bucket) -> Option<&Curve> {
@@ -190,12 +200,11 @@ impl Host {
         let mut outputs = BTreeMap::new();
         let [c, h, w] = self.card().latent;
         let latents = Tensor::zeros([1, c, h, w], (Kind::Float, self.device));
-        let picture = Batch { x: latents, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
-        self.within_memory(Stage::Decode, &[c, h, w], picture)?;
+        self.within_memory(Stage::Decode, Batch::of(latents), None)?;
         for rows in counts {
             let started = Instant::now();
             let batch = self.sample(*rows, context);
-            let output = self.within_memory(Stage::Predict, &[c, h, w], batch)?.output.to_device(Device::Cpu);
+            let output = self.within_memory(Stage::Predict, batch, None)?.output.to_device(Device::Cpu);
             curve.note(*rows, started.elapsed());
             outputs.insert(*rows, output);
         }
@@ -235,7 +244,7 @@ impl Host {
             .get(&rows)
         {
             Some(output) => Ok(output.shallow_clone()),
-            None => Ok(self.forward(Stage::Predict, self.sample(rows, context))?.output.to_device(Device::Cpu)),
+            None => Ok(self.forward(Stage::Predict, self.sample(rows, context), None)?.output.to_device(Device::Cpu)),
         })
     }
 
@@ -254,8 +263,7 @@ impl Host {
             return Ok(Conditioning::none().with("label", Tensor::full([1], -1, (Kind::Int64, self.device))));
         };
         let ids = Tensor::from_slice(&text.tokenizer.encode("").ids).unsqueeze(0).to_device(self.device);
-        let batch = Batch { x: ids, t: Vec::new(), cond: Conditioning::none(), skip: 0 };
-        Ok(Conditioning::none().with("context", self.forward(Stage::Embed, batch)?.output))
+        Ok(Conditioning::none().with("context", self.forward(Stage::Embed, Batch::of(ids), None)?.output))
     }
 
     /// Rows of noise; row k is the same for every count.
@@ -267,7 +275,7 @@ impl Host {
         let (low, high) = self.card().process.range();
         let t = (0..rows).map(|row| low + (high - low) * (0.1 + 0.8 * (row % 7) as f64 / 7.0)).collect();
         let cond = context.map(|one| one.expand([&[n], &one.size()[1..]].concat(), false));
-        Batch { x: noise.start(), t, cond, skip: 0 }
+        Batch { t, cond, ..Batch::of(noise.start()) }
     }
 }
 
@@ -280,5 +288,6 @@ fn padded(batch: &Batch, padding: usize) -> Batch {
     };
     let mut t = batch.t.clone();
     t.extend(batch.t.last().copied().into_iter().cycle().take(if batch.t.is_empty() { 0 } else { padding }));
-    Batch { x: pad(&batch.x), t, cond: batch.cond.map(pad), skip: batch.skip }
+    let cond = batch.cond.map(pad);
+    Batch { x: pad(&batch.x), t, cond, skip: batch.skip, taps: batch.taps.clone() }
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, fs};
 
 use crate::{
-    ask::Stage,
+    ask::{Stage, Wrt},
     error::{Failure, Result},
 };
 
@@ -13,11 +13,14 @@ const SMALL: f64 = 64e6;
 /// A forward this many times the greatest that was watched is watched too.
 const GROWN: f64 = 2.0;
 
+/// What forwards are told apart by: the stage, and in what a gradient is taken, which holds on to every layer's numbers.
+pub type Work = (Stage, Option<Wrt>);
+
 /// What forwards of one model take, by measurement. Sizes are rows times the area over the native one.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The greatest size measured and its bytes for each unit of size, by stage.
-    known: HashMap<Stage, Measured>,
+    /// The greatest size measured and its bytes for each unit of size.
+    known: HashMap<Work, Measured>,
     /// Resident bytes before the first forward; what is above them later, the next forward can have again.
     settled: f64,
     /// Bytes that forwards may take; 0: whatever is free.
@@ -41,24 +44,24 @@ impl Memory {
     ///
     /// # Errors
     /// Out of memory, with how much is needed and how much there is; and those of `forward`.
-    pub fn run<T>(&mut self, stage: Stage, size: f64, forward: impl FnOnce() -> Result<T>) -> Result<T> {
-        let known = self.known.get(&stage).copied().unwrap_or_default();
+    pub fn run<T>(&mut self, work: Work, size: f64, forward: impl FnOnce() -> Result<T>) -> Result<T> {
+        let known = self.known.get(&work).copied().unwrap_or_default();
         let need = known.bytes * size;
         if need > SMALL || self.limit > 0.0 {
             self.admit(need)?;
         }
         if size >= GROWN * known.size {
-            return self.watch(stage, size, forward);
+            return self.watch(work, size, forward);
         }
         forward()
     }
 
     /// Bytes for each unit of size.
-    pub fn of(&self, stage: Stage) -> f64 {
-        self.known.get(&stage).map_or(0.0, |known| known.bytes)
+    pub fn of(&self, work: Work) -> f64 {
+        self.known.get(&work).map_or(0.0, |known| known.bytes)
     }
 
-    fn watch<T>(&mut self, stage: Stage, size: f64, forward: impl FnOnce() -> Result<T>) -> Result<T> {
+    fn watch<T>(&mut self, work: Work, size: f64, forward: impl FnOnce() -> Result<T>) -> Result<T> {
         // Resets the greatest resident size; where the system does not have that, the start's counts, which is more.
         let _ = fs::write("/proc/self/clear_refs", "5");
         if self.settled == 0.0 {
@@ -66,7 +69,7 @@ impl Memory {
         }
         let done = forward()?;
         let bytes = (own("VmHWM:") - self.settled).max(0.0) / size;
-        self.known.insert(stage, Measured { size, bytes });
+        self.known.insert(work, Measured { size, bytes });
         Ok(done)
     }
 

@@ -1,11 +1,13 @@
 //! Rows of asks as tensors: put together for a forward, and taken apart again.
 
+use std::ops::Range;
+
 use tch::{Device, Tensor};
 
 use super::{failure::Piece, host::Bucket};
 use crate::{
-    ask::{Answer, Ask, Conditioning, concat},
-    model::Batch,
+    ask::{Answer, Ask, Conditioning, Want, concat},
+    model::{Batch, Losses, Tapped},
 };
 
 /// What an ask must agree in with others to share a forward.
@@ -15,6 +17,7 @@ pub fn bucket(ask: &Ask) -> Bucket {
         model: ask.model.clone(),
         stage: ask.stage,
         skip: ask.skip,
+        wrt: ask.want.wrt(),
         x: (ask.x.kind(), trailing(&ask.x)),
         cond: ask.cond.iter().map(|(name, tensor)| (name, tensor.kind(), trailing(tensor))).collect(),
     }
@@ -30,32 +33,64 @@ pub fn gathered(asks: &[(&Ask, &Piece)]) -> Batch {
     let cond: Vec<Conditioning> = asks.iter().map(|(ask, piece)| ask.cond.map(|tensor| cut(tensor, piece))).collect();
     let times = asks.iter().filter(|(ask, _)| !ask.t.is_empty());
     let t = times.flat_map(|(ask, piece)| ask.t[piece.from..piece.from + piece.rows].iter().copied()).collect();
+    let tapped = asks.iter().zip(ranges(asks)).filter_map(|((ask, _), rows)| Some((rows, ask.tap.clone()?)));
     Batch {
         x: concat(&x.iter().collect::<Vec<_>>()),
         t,
         cond: Conditioning::concat(&cond.iter().collect::<Vec<_>>()),
         skip: asks[0].0.skip,
+        taps: tapped.map(|(rows, tap)| Tapped { rows, tap }).collect(),
     }
+}
+
+/// The losses of the asks, which are of one bucket, where it is one of gradients.
+pub fn losses(asks: &[(&Ask, &Piece)]) -> Option<Losses> {
+    let wrt = asks[0].0.want.wrt()?;
+    let loss = |((ask, _), rows): (&(&Ask, &Piece), Range<i64>)| match &ask.want {
+        Want::Output => None,
+        Want::Gradient { loss, .. } => Some((rows, loss.clone())),
+    };
+    Some(Losses { wrt, of: asks.iter().zip(ranges(asks)).filter_map(loss).collect() })
+}
+
+/// The rows of the batch that each piece has.
+fn ranges(asks: &[(&Ask, &Piece)]) -> Vec<Range<i64>> {
+    let mut end = 0;
+    let mut next = |rows: usize| {
+        let start = end;
+        end += rows as i64;
+        start..end
+    };
+    asks.iter().map(|(_, piece)| next(piece.rows)).collect()
 }
 
 /// The answer's rows, piece by piece: views, which their receivers must not keep.
 pub fn parted(answer: &Answer, pieces: &[Piece]) -> Vec<Answer> {
     if pieces.len() == 1 {
-        return vec![Answer { output: answer.output.shallow_clone(), taps: answer.taps.clone() }];
+        return vec![each(answer, Tensor::shallow_clone)];
     }
     let mut from = 0;
     let mut part = |rows: usize| {
-        let cut = |tensor: &Tensor| tensor.narrow(0, from, rows as i64);
-        let part = Answer { output: cut(&answer.output), taps: answer.taps.map(cut) };
+        let part = each(answer, |tensor| tensor.narrow(0, from, rows as i64));
         from += rows as i64;
         part
     };
     pieces.iter().map(|piece| part(piece.rows)).collect()
 }
 
-/// For each row whether all of it is finite, `[n]`: the greatest magnitude of a row is, exactly then.
-pub fn finite(output: &Tensor) -> Tensor {
-    output.reshape([output.size()[0], -1]).abs().amax([1i64].as_slice(), false).isfinite()
+/// Output and gradient passed through `f`.
+pub fn each(answer: &Answer, f: impl Fn(&Tensor) -> Tensor) -> Answer {
+    Answer { output: f(&answer.output), gradient: answer.gradient.as_ref().map(f) }
+}
+
+/// For each row whether all of it, and of its gradient, is finite, `[n]`: the greatest magnitude of a row is, exactly then.
+pub fn finite(answer: &Answer) -> Tensor {
+    let rows = |tensor: &Tensor| tensor.reshape([tensor.size()[0], -1]).abs().amax([1i64].as_slice(), false).isfinite();
+    let output = rows(&answer.output);
+    match &answer.gradient {
+        Some(gradient) => output.logical_and(&rows(gradient)),
+        None => output,
+    }
 }
 
 /// The tensors on the processor, in one copy where there are several small ones of one type.

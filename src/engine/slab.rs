@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{failure::caught, host::Bucket, rows::bucket};
 use crate::{
-    ask::{Answer, Ask, Conditioning, Letter, Net, concat},
+    ask::{Answer, Ask, Letter, Net, concat},
     error::Result,
     job::Progress,
     model::Card,
@@ -158,8 +158,8 @@ fn joined(mut answers: Vec<Answer>) -> Answer {
         return answers.remove(0);
     }
     let outputs: Vec<&Tensor> = answers.iter().map(|answer| &answer.output).collect();
-    let taps: Vec<&Conditioning> = answers.iter().map(|answer| &answer.taps).collect();
-    Answer { output: concat(&outputs), taps: Conditioning::concat(&taps) }
+    let gradients: Option<Vec<&Tensor>> = answers.iter().map(|answer| answer.gradient.as_ref()).collect();
+    Answer { output: concat(&outputs), gradient: gradients.map(|gradients| concat(&gradients)) }
 }
 
 impl Slot {

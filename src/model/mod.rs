@@ -11,45 +11,45 @@ use tch::{Device, Kind, Tensor};
 use utoipa::ToSchema;
 
 use crate::{
-    ask::{Answer, Conditioning, Stage},
+    ask::{Answer, Stage},
     denoiser::Prediction,
     error::{Failure, Result},
     process::Process,
 };
 
+pub mod batch;
 pub mod format;
 pub mod gaussian;
+pub mod gradient;
 pub mod nn;
 pub mod sd;
 
+pub use batch::{Batch, Losses, Tapped};
 pub use format::{
     tokenizer::{Tokenizer, Tokens},
     weights::Weights,
 };
-
-/// The rows of one forward, already together on the model's device.
-#[derive(Debug)]
-pub struct Batch {
-    /// `[n, ..]`
-    pub x: Tensor,
-    /// What the network is told about each row's level: `n` numbers for `Predict`, else empty.
-    pub t: Vec<f64>,
-    /// Named tensors, each `[n, ..]`.
-    pub cond: Conditioning,
-    /// Text-encoder layers left out at the end (`Embed` only).
-    pub skip: u32,
-}
 
 /// A loaded model. It lives on one engine thread and casts to its own precision inside [`Model::forward`], nowhere else.
 pub trait Model {
     /// What is known about the model without running it.
     fn card(&self) -> &Arc<Card>;
 
-    /// One forward. Latents, pixels and answers are f32 (f64 where the model computes in f64).
+    /// One forward. Latents, pixels and answers are f32 (f64 where the model computes in f64). The batch's taps are called
+    /// where the network has attentions and blocks, which is in `Predict` of the `sd` family.
     ///
     /// # Errors
     /// A stage that the model does not have; torch errors arrive as panics, which the engine catches.
     fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer>;
+
+    /// One forward with the gradient of losses of its result, by way of [`Model::forward`], which is made of operators that
+    /// torch can differentiate. Neither output nor gradient, f32 (f64 where it is taken in f64), holds on to the graph.
+    ///
+    /// # Errors
+    /// Those of the forward; nothing there that a gradient can be taken in. What a loss panics with, it panics with.
+    fn gradient(&self, stage: Stage, batch: &Batch, losses: &Losses) -> Result<Answer> {
+        gradient::through(batch, losses, |batch| self.forward(stage, batch))
+    }
 }
 
 /// Everything that a request's validation, the API and a run need to know about a model. Shared by all threads.

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Plan, Told};
 use crate::{
-    ask::{Ask, Conditioning, Net, Stage},
+    ask::{Ask, Conditioning, Net, Stage, Want},
     denoiser::{Conditions, Coordinates, Network},
     error::Result,
     model::Card,
@@ -67,5 +67,5 @@ async fn said(told: &Told, plan: &Plan, net: &Net, device: Device) -> Result<[Co
 /// A question that is none of the denoiser's: it advances no picture.
 pub fn question(card: &Card, stage: Stage, x: Tensor, skip: u32) -> Ask {
     let (model, cond) = (card.id.clone(), Conditioning::none());
-    Ask { model, stage, x, t: Vec::new(), cond, skip, together: false, pictures: 0 }
+    Ask { model, stage, x, t: Vec::new(), cond, skip, together: false, pictures: 0, tap: None, want: Want::Output }
 }

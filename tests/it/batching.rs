@@ -63,7 +63,7 @@ proptest! {
         let mut shares = Shares::default();
         let mut spent = vec![0.0; costs.len()];
         for _ in 0..1000 {
-            let key = shares.next(&keys).unwrap();
+            let key = shares.next(&keys, |_| false).unwrap();
             shares.spend(&key, costs[key]);
             spent[key] += costs[key];
         }
@@ -76,12 +76,12 @@ proptest! {
 fn a_bucket_that_rested_cannot_claim_the_past() {
     let mut shares = Shares::default();
     for _ in 0..10 {
-        assert_eq!(shares.next(&["a"]), Some("a"));
+        assert_eq!(shares.next(&["a"], |_| false), Some("a"));
         shares.spend(&"a", 1.0);
     }
     let turns: Vec<_> = (0..4)
         .map(|_| {
-            let key = shares.next(&["a", "b"]).unwrap();
+            let key = shares.next(&["a", "b"], |_| false).unwrap();
             shares.spend(&key, 1.0);
             key
         })

@@ -35,7 +35,7 @@ fn forward(model: &dyn Model, stage: Stage, batch: Batch) -> Tensor {
 }
 
 fn rows(x: &Tensor) -> Batch {
-    Batch { x: x.shallow_clone(), t: Vec::new(), cond: Conditioning::none(), skip: 0 }
+    Batch::of(x.shallow_clone())
 }
 
 /// Greatest difference relative to the golden's scale.

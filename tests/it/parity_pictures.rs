@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use darkroom::{
-    ask::{Conditioning, Net, Stage},
+    ask::{Net, Stage},
     job::Generation,
     model::{Batch, Card, Model, family, format::safetensors},
     noise::{Purpose, normals},
@@ -69,7 +69,7 @@ fn latents(card: &Arc<Card>, model: &dyn Model, request: Generation) -> Tensor {
 
 /// Eight-bit RGB, `[3, 64, 64]`, as numbers.
 fn picture(model: &dyn Model, latents: &Tensor) -> Tensor {
-    let batch = Batch { x: latents.shallow_clone(), t: Vec::new(), cond: Conditioning::none(), skip: 0 };
+    let batch = Batch::of(latents.shallow_clone());
     let pixels = model.forward(Stage::Decode, &batch).unwrap().output;
     ((pixels.clamp(-1.0, 1.0) + 1.0) * 127.5).round().squeeze_dim(0)
 }

@@ -1,6 +1,6 @@
 //! The CLIP tokenizer: byte-level byte-pair encoding of lower-cased text, from `vocab.json` and `merges.txt`.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, ops::Range, path::Path};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,6 +21,9 @@ use crate::error::{Failure, Result};
 /// Words, as the text encoder was trained on them: special tokens, English contractions, runs of letters, single
 /// digits, runs of anything else but white space (Radford et al. 2021, the released code).
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// What the last token of a word ends with.
+const WORD_END: &str = "</w>";
 
 /// Token ids of a text, always of the length that the text encoder reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +85,7 @@ impl Tokenizer {
         let file = |name: &str| dir.join(name).to_string_lossy().into_owned();
         let bpe = BPE::from_file(&file("vocab.json"), &file("merges.txt"))
             .continuing_subword_prefix(String::new())
-            .end_of_word_suffix("</w>".into())
+            .end_of_word_suffix(WORD_END.into())
             .unk_token(unknown.content.clone());
         let mut inner = tokenizers::Tokenizer::new(bpe.build().map_err(said)?);
         inner.with_normalizer(Some(normalizer().map_err(said)?)).map_err(said)?;
@@ -110,13 +113,38 @@ impl Tokenizer {
     /// Token ids of a text: as many as the text encoder reads, truncated or padded. Time is linear in the text but for a
     /// logarithm.
     pub fn encode(&self, text: &str) -> Tokens {
-        let encoding = self.inner.encode_fast(text, false).expect("what has no token is the unknown one");
-        let words = encoding.get_ids();
+        let words = self.tokens(text);
         let room = self.length - 2;
         let kept = words.iter().take(room).map(|id| i64::from(*id));
         let mut ids: Vec<_> = [self.begin].into_iter().chain(kept).chain([self.end]).collect();
         ids.resize(self.length, self.pad);
         Tokens { ids, dropped: words.len().saturating_sub(room) }
+    }
+
+    /// Where the words of a text are among its [`Tokens::ids`], in order: the positions of the tokens of each, from 1 behind
+    /// the begin token. Words are what tokens were made of: letters, one digit, or signs; a special token is one too. Those
+    /// that found no room are left out.
+    pub fn words(&self, text: &str) -> Vec<Range<usize>> {
+        let mut tokens = self.tokens(text);
+        tokens.truncate(self.length - 2);
+        let (mut words, mut start) = (Vec::new(), 1);
+        for (end, id) in (2..).zip(&tokens) {
+            if end > tokens.len() || self.ends_word(*id) {
+                words.push(start..end);
+                start = end;
+            }
+        }
+        words
+    }
+
+    fn tokens(&self, text: &str) -> Vec<u32> {
+        let encoding = self.inner.encode_fast(text, false).expect("what has no token is the unknown one");
+        encoding.get_ids().to_vec()
+    }
+
+    fn ends_word(&self, id: u32) -> bool {
+        let special = [self.begin, self.end, self.pad].contains(&i64::from(id));
+        special || self.inner.id_to_token(id).is_some_and(|token| token.ends_with(WORD_END))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::layer::Linear;
+use super::{layer::Linear, taps::Spot};
 use crate::{error::Result, model::format::weights::Part};
 
 /// How the projections of an attention are called in a file.
@@ -74,8 +74,8 @@ impl Attention {
         Ok(Self { project, out: Linear::new(&part.at(names.out), width, width)?, shape })
     }
 
-    /// Rows `[n, l, width]`, context `[n, m, context]`, to `[n, l, width]`.
-    pub fn forward(&self, x: &Tensor, context: &Tensor) -> Tensor {
+    /// Rows `[n, l, width]`, context `[n, m, context]`, to `[n, l, width]`. Taps may look in where it has a spot.
+    pub fn forward(&self, x: &Tensor, context: &Tensor, spot: Option<Spot>) -> Tensor {
         let (q, k, v) = match &self.project {
             Project::Own(qkv) => {
                 let mut parts = self.heads(&qkv.forward(x), 3).into_iter();
@@ -86,8 +86,7 @@ impl Attention {
                 (self.heads(&q.forward(x), 1).pop(), parts.next(), parts.next())
             }
         };
-        let [q, k, v] = [q, k, v].map(|part| part.expect("one tensor for each projection"));
-        let mixed = self.attend(&q, &k, &v);
+        let mixed = self.attend([q, k, v].map(|part| part.expect("one tensor for each projection")), spot);
         self.out.forward(&mixed.transpose(1, 2).reshape(x.size()))
     }
 
@@ -97,16 +96,17 @@ impl Attention {
         x.reshape([x.size()[0], x.size()[1], count, heads, width / heads]).permute([2, 0, 3, 1, 4]).unbind(0)
     }
 
-    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    fn attend(&self, qkv: [Tensor; 3], spot: Option<Spot>) -> Tensor {
         let _timed = tracing::trace_span!("attention").entered();
-        let kind = q.kind();
-        let product = |q: &Tensor, k: &Tensor, v: &Tensor| {
-            Tensor::scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, self.shape.causal, None, false)
+        let kind = qkv[0].kind();
+        let widened = self.shape.upcast && matches!(kind, Kind::Half | Kind::BFloat16);
+        let [q, k, v] = if widened { qkv.map(|part| part.to_kind(Kind::Float)) } else { qkv };
+        let causal = self.shape.causal;
+        let plain = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, causal, None, false);
+        let mixed = match spot {
+            Some(spot) => spot.mixed([&q, &k, &v], plain),
+            None => plain,
         };
-        if self.shape.upcast && matches!(kind, Kind::Half | Kind::BFloat16) {
-            let [q, k, v] = [q, k, v].map(|part| part.to_kind(Kind::Float));
-            return product(&q, &k, &v).to_kind(kind);
-        }
-        product(q, k, v)
+        if widened { mixed.to_kind(kind) } else { mixed }
     }
 }

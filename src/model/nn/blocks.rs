@@ -6,6 +6,7 @@ use super::{
     embedding::Listeners,
     layer::Norm,
     resnet::{Downsample, Resnet, Upsample},
+    taps::{Spot, Taps},
     transformer::{Transformer, TransformerShape},
 };
 use crate::{error::Result, model::format::weights::Part};
@@ -33,6 +34,8 @@ pub struct Told<'a> {
     pub times: &'a [Tensor],
     /// Text features `[n, l, context]`.
     pub text: &'a Tensor,
+    /// Who looks in.
+    pub taps: Taps<'a>,
 }
 
 /// Residual blocks, each with a transformer behind it where the block has them.
@@ -49,18 +52,21 @@ impl Layer {
         Ok(Self { resnet, transformer: cross.transpose()? })
     }
 
-    fn forward(&self, x: &Tensor, told: &Told) -> Tensor {
+    fn forward(&self, x: &Tensor, told: &Told, spot: Spot) -> Tensor {
         let x = self.resnet.forward(x, told.times);
-        match &self.transformer {
-            Some(transformer) => transformer.forward(&x, told.text),
+        let x = match &self.transformer {
+            Some(transformer) => transformer.forward(&x, told.text, spot),
             None => x,
-        }
+        };
+        spot.show(&x);
+        x
     }
 }
 
 /// `DownBlock2D` and `CrossAttnDownBlock2D`.
 #[derive(Debug)]
 pub struct Down {
+    name: String,
     layers: Vec<Layer>,
     halve: Option<Downsample>,
 }
@@ -75,27 +81,29 @@ impl Down {
         let layers = (0..shape.layers).map(|i| Layer::new(part, i, enters(i), shape, listeners));
         let layers = layers.collect::<Result<_>>()?;
         let halve = || Downsample::new(&part.at("downsamplers.0"), shape.width, shape.padding);
-        Ok(Self { layers, halve: (!shape.last).then(halve).transpose()? })
+        Ok(Self { name: part.path(), layers, halve: (!shape.last).then(halve).transpose()? })
     }
 
     /// Pushes what each layer and the halving give onto `skips`; the last of them goes on.
     pub fn forward(&self, skips: &mut Vec<Tensor>, told: &Told) {
         let newest =
             |skips: &[Tensor]| skips.last().map(Tensor::shallow_clone).expect("the first convolution is there");
-        for layer in &self.layers {
-            let x = layer.forward(&newest(skips), told);
+        for (i, layer) in self.layers.iter().enumerate() {
+            let x = layer.forward(&newest(skips), told, told.taps.at(&self.name, i));
             skips.push(x);
         }
         if let Some(halve) = &self.halve {
             let x = halve.forward(&newest(skips));
             skips.push(x);
         }
+        told.taps.show(&self.name, &newest(skips));
     }
 }
 
 /// `UNetMidBlock2DCrossAttn`.
 #[derive(Debug)]
 pub struct Middle {
+    name: String,
     first: Resnet,
     transformer: Transformer,
     second: Resnet,
@@ -114,6 +122,7 @@ impl Middle {
         listeners: &mut Listeners,
     ) -> Result<Self> {
         Ok(Self {
+            name: part.path(),
             first: Resnet::new(&part.at("resnets.0"), width, width, norm, Some(listeners))?,
             transformer: Transformer::new(&part.at("attentions.0"), width, cross)?,
             second: Resnet::new(&part.at("resnets.1"), width, width, norm, Some(listeners))?,
@@ -122,14 +131,18 @@ impl Middle {
 
     /// `[n, width, h, w]` to the same shape.
     pub fn forward(&self, x: &Tensor, told: &Told) -> Tensor {
-        let x = self.transformer.forward(&self.first.forward(x, told.times), told.text);
-        self.second.forward(&x, told.times)
+        let x = self.first.forward(x, told.times);
+        let x = self.transformer.forward(&x, told.text, told.taps.at(&self.name, 0));
+        let x = self.second.forward(&x, told.times);
+        told.taps.show(&self.name, &x);
+        x
     }
 }
 
 /// `UpBlock2D` and `CrossAttnUpBlock2D`.
 #[derive(Debug)]
 pub struct Up {
+    name: String,
     layers: Vec<Layer>,
     double: Option<Upsample>,
 }
@@ -145,18 +158,19 @@ impl Up {
         let layers = layers.map(|(i, skip)| Layer::new(part, i, enters(i) + skip, shape, listeners));
         let layers = layers.collect::<Result<_>>()?;
         let double = || Upsample::new(&part.at("upsamplers.0"), shape.width);
-        Ok(Self { layers, double: (!shape.last).then(double).transpose()? })
+        Ok(Self { name: part.path(), layers, double: (!shape.last).then(double).transpose()? })
     }
 
     /// Takes one of `skips` for each layer.
     pub fn forward(&self, mut x: Tensor, skips: &mut Vec<Tensor>, told: &Told) -> Tensor {
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
             let skip = skips.pop().expect("one skip for each layer");
-            x = layer.forward(&Tensor::cat(&[x, skip], 1), told);
+            x = layer.forward(&Tensor::cat(&[x, skip], 1), told, told.taps.at(&self.name, i));
         }
-        match &self.double {
-            Some(double) => double.forward(&x),
-            None => x,
+        if let Some(double) = &self.double {
+            x = double.forward(&x);
         }
+        told.taps.show(&self.name, &x);
+        x
     }
 }

@@ -132,7 +132,7 @@ impl Layer {
 
     fn forward(&self, x: Tensor) -> Tensor {
         let normed = self.norms[0].forward(&x);
-        let x = self.attention.forward(&normed, &normed) + x;
+        let x = self.attention.forward(&normed, &normed, None) + x;
         let inner = self.first.forward(&self.norms[1].forward(&x));
         let inner = match self.activation {
             Activation::QuickGelu => &inner * (&inner * 1.702).sigmoid(),

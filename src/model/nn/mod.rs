@@ -7,6 +7,7 @@ pub mod clip;
 pub mod embedding;
 pub mod layer;
 pub mod resnet;
+pub mod taps;
 pub mod transformer;
 pub mod unet;
 pub mod unet_config;

@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::{
     attention::{Attention, Names, Shape},
     layer::{Conv, GroupNorm, LayerNorm, Linear, Norm},
+    taps::Spot,
 };
 use crate::{error::Result, model::format::weights::Part};
 
@@ -68,7 +69,7 @@ impl Transformer {
     }
 
     /// Pixels `[n, c, h, w]`, text `[n, l, context]`, to `[n, c, h, w]`.
-    pub fn forward(&self, x: &Tensor, text: &Tensor) -> Tensor {
+    pub fn forward(&self, x: &Tensor, text: &Tensor, spot: Spot) -> Tensor {
         let size = x.size();
         let rows = |x: &Tensor| x.permute([0, 2, 3, 1]).reshape([size[0], size[2] * size[3], size[1]]);
         let pixels = |x: &Tensor| x.reshape([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
@@ -77,7 +78,8 @@ impl Transformer {
             Map::Linear(map) => map.forward(&rows(&normed)),
             Map::Conv(map) => rows(&map.forward(&normed)),
         };
-        let inner = self.blocks.iter().fold(entered, |x, block| block.forward(x, text));
+        let blocks = self.blocks.iter().enumerate();
+        let inner = blocks.fold(entered, |x, (depth, block)| block.forward(x, text, spot.depth(depth)));
         let left = match &self.leave {
             Map::Linear(map) => pixels(&map.forward(&inner)),
             Map::Conv(map) => map.forward(&pixels(&inner)),
@@ -117,10 +119,11 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: Tensor, text: &Tensor) -> Tensor {
+    fn forward(&self, x: Tensor, text: &Tensor, spot: Spot) -> Tensor {
         let normed = self.norms[0].forward(&x);
-        let x = self.own.forward(&normed, if self.only_cross { text } else { &normed }) + x;
-        let x = self.cross.forward(&self.norms[1].forward(&x), text) + x;
+        let context = if self.only_cross { text } else { &normed };
+        let x = self.own.forward(&normed, context, Some(spot.cross(self.only_cross))) + x;
+        let x = self.cross.forward(&self.norms[1].forward(&x), text, Some(spot.cross(true))) + x;
         self.feed(&self.norms[2].forward(&x)) + x
     }
 

@@ -6,6 +6,7 @@ use super::{
     blocks::{BlockShape, Down, Middle, Told, Up},
     embedding::{Listeners, TimeEmbedding, TimeProjections, Waves},
     layer::{Conv, GroupNorm, Norm, silu},
+    taps::Taps,
     transformer::TransformerShape,
     unet_config::UnetConfig,
 };
@@ -49,10 +50,10 @@ impl Unet {
     }
 
     /// Latents `[n, c, h, w]` and text `[n, l, d]` in the network's kind, times `[n]`, to `[n, c, h, w]`.
-    pub fn forward(&self, x: &Tensor, t: &Tensor, text: &Tensor) -> Tensor {
+    pub fn forward(&self, x: &Tensor, t: &Tensor, text: &Tensor, taps: Taps) -> Tensor {
         let waves = self.waves.forward(t).to_kind(x.kind());
         let times = self.projections.forward(&self.embedding.forward(&waves));
-        let told = Told { times: &times, text };
+        let told = Told { times: &times, text, taps };
         let mut skips = vec![self.enter.forward(x)];
         for down in &self.downs {
             down.forward(&mut skips, &told);

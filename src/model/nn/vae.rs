@@ -241,7 +241,7 @@ impl Middle {
         let x = self.first.forward(x, &[]);
         let Some((norm, attention)) = &self.attention else { return self.second.forward(&x, &[]) };
         let rows = norm.forward(&x).flatten(2, 3).transpose(1, 2);
-        let mixed = attention.forward(&rows, &rows).transpose(1, 2).reshape(x.size());
+        let mixed = attention.forward(&rows, &rows, None).transpose(1, 2).reshape(x.size());
         self.second.forward(&(mixed + x), &[])
     }
 }

@@ -13,6 +13,7 @@ use super::{
     format::{folder, scheduler::Scheduler, tokenizer::Tokenizer},
     nn::{
         clip::{Clip, ClipConfig},
+        taps::Taps,
         unet::Unet,
         unet_config::UnetConfig,
         vae::{Vae, VaeConfig},
@@ -222,7 +223,7 @@ impl StableDiffusion {
         let text = text.ok_or_else(|| Failure::Internal("the network needs `context`".into()))?;
         let t = Tensor::from_slice(&batch.t).to_kind(Kind::Float).to_device(self.device);
         let kind = self.kinds.unet;
-        Ok(self.networks.unet.forward(&batch.x.to_kind(kind), &t, &text.to_kind(kind)))
+        Ok(self.networks.unet.forward(&batch.x.to_kind(kind), &t, &text.to_kind(kind), Taps(&batch.taps)))
     }
 
     fn stage(&self, stage: Stage, batch: &Batch) -> Result<Tensor> {
@@ -243,6 +244,6 @@ impl Model for StableDiffusion {
     }
 
     fn forward(&self, stage: Stage, batch: &Batch) -> Result<Answer> {
-        tch::no_grad(|| Ok(Answer::of(self.stage(stage, batch)?.to_kind(Kind::Float).contiguous())))
+        Ok(Answer::of(self.stage(stage, batch)?.to_kind(Kind::Float).contiguous()))
     }
 }

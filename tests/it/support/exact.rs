@@ -8,12 +8,12 @@ use std::{
 };
 
 use darkroom::{
-    ask::{Answer, Conditioning, Letter, Net, Reply, Rows, Stage},
+    ask::{Answer, Ask, Conditioning, Letter, Net, Reply, Rows, Stage, Want},
     denoiser::{Conditions, Coordinates, Denoiser, Network, Prediction},
     error::Result,
     guidance::{GUIDANCES, Guidance},
     model::{
-        Batch, Card, Model,
+        Batch, Card, Losses, Model, Tapped,
         gaussian::{Gaussian, Mixture, card_of, degraded},
     },
     noise::Noise,
@@ -40,14 +40,21 @@ pub fn drive_of<'a, T>(net: &Net, model: impl Fn(&str) -> &'a dyn Model, run: im
         }
         for (ticket, letter) in net.take() {
             let reply = match letter {
-                Letter::Ask(ask) => {
-                    let batch = Batch { x: ask.x, t: ask.t, cond: ask.cond, skip: ask.skip };
-                    model(&ask.model).forward(ask.stage, &batch).map(Reply::Answer)
-                }
+                Letter::Ask(ask) => answered(model(&ask.model), ask).map(Reply::Answer),
                 Letter::Read(tensor) => Ok(Reply::Read(tensor)),
             };
             net.reply(ticket, reply);
         }
+    }
+}
+
+fn answered(model: &dyn Model, ask: Ask) -> Result<Answer> {
+    let all = 0..ask.x.size()[0];
+    let taps = ask.tap.map(|tap| Tapped { rows: all.clone(), tap }).into_iter().collect();
+    let batch = Batch { x: ask.x, t: ask.t, cond: ask.cond, skip: ask.skip, taps };
+    match ask.want {
+        Want::Output => model.forward(ask.stage, &batch),
+        Want::Gradient { loss, wrt } => model.gradient(ask.stage, &batch, &Losses { wrt, of: vec![(all, loss)] }),
     }
 }
 

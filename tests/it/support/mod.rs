@@ -3,6 +3,7 @@
 pub mod app;
 pub mod exact;
 pub mod jobs;
+pub mod networks;
 pub mod pictures;
 pub mod restoring;
 pub mod server;

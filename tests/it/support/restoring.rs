@@ -53,7 +53,7 @@ pub fn noisy() -> Tensor {
 pub fn ask(model: &Gaussian, x: &Tensor, t: f64) -> Tensor {
     let n = x.size()[0];
     let cond = Conditioning::none().with("concat", mu().expand(x.size(), false));
-    let batch = Batch { x: x.shallow_clone(), t: vec![t; n.unsigned_abs() as usize], cond, skip: 0 };
+    let batch = Batch { t: vec![t; n.unsigned_abs() as usize], cond, ..Batch::of(x.shallow_clone()) };
     model.forward(Stage::Predict, &batch).unwrap().output
 }
 
