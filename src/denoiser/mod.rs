@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tch::Tensor;
 
 use crate::{
-    ask::{Ask, Conditioning, Net, Rows, Stage, Want},
+    ask::{Ask, Conditioning, Net, Rows, Stage, Tap, Want},
     error::Result,
     guidance::{Branch, Guidance},
     process::{Grid, Level},
@@ -13,12 +13,14 @@ use crate::{
 
 mod anchor;
 mod coordinates;
+mod gradient;
 mod prediction;
 mod stitch;
 mod threshold;
 
 pub use anchor::{Anchor, Kept};
 pub use coordinates::Coordinates;
+pub use gradient::Graded;
 pub use prediction::{Around, Prediction};
 pub use stitch::Stitch;
 pub use threshold::Threshold;
@@ -68,6 +70,8 @@ pub struct Denoiser {
     pub threshold: Option<Threshold>,
     /// What is known of them, last of all.
     pub anchor: Option<Box<dyn Anchor>>,
+    /// What looks into the network.
+    pub tap: Option<Rc<dyn Tap>>,
     /// The run's levels, from which guidance learns how far it is.
     pub grid: Grid,
     /// States that make one picture together, such as that of its source beside its own; all first ones stand before all
@@ -98,6 +102,16 @@ impl Conditions {
         let front = others.iter().map(|other| &other.positive);
         let positive = Conditioning::concat(&front.chain([&self.positive]).collect::<Vec<_>>());
         Self::new(positive, self.negative.clone())
+    }
+
+    /// What goes along with the rows under their own condition.
+    pub fn positive(&self) -> &Conditioning {
+        &self.positive
+    }
+
+    /// What goes along with them under the negative one.
+    pub fn negative(&self) -> &Conditioning {
+        &self.negative
     }
 
     /// Rows at the front that are not guided.
@@ -159,7 +173,8 @@ impl Denoiser {
     async fn asked(&self, network: &Network, y: &Tensor, at: &Level, level: &Level) -> Result<Estimate> {
         let branches = self.guidance.branches(self.grid.share(level));
         let pictures = network.coordinates.picture(y, at);
-        let ask = Ask { pictures: self.pictures, ..question(network, &pictures, at.t, branches) };
+        let asked = question(network, &pictures, at.t, branches);
+        let ask = Ask { pictures: self.pictures, tap: self.tap.clone(), ..asked };
         let output = self.net.ask(ask).await?.output;
         let Parts { unguided, guided, range } = parted(&output, network.conditions.unguided(), branches, y.size()[1]);
         let mixed = self.guidance.mix(&guided);
@@ -191,13 +206,17 @@ fn question(network: &Network, x: &Tensor, t: f64, branches: &'static [Branch]) 
     let unguided = network.conditions.unguided();
     let (front, back) = split(x, unguided);
     let rows: Vec<_> = front.iter().chain(std::iter::repeat_n(&back, branches.len())).collect();
-    let x = crate::ask::concat(&rows);
+    question_of(network, crate::ask::concat(&rows), t, (*network.conditions.of(branches)).clone())
+}
+
+/// A question about pictures `[n, C, h, w]` at one time, with what goes along with them.
+fn question_of(network: &Network, x: Tensor, t: f64, cond: Conditioning) -> Ask {
     Ask {
         model: network.model.clone(),
         stage: Stage::Predict,
         t: vec![t; usize::try_from(x.size()[0]).expect("a size is not negative")],
         x,
-        cond: (*network.conditions.of(branches)).clone(),
+        cond,
         skip: 0,
         together: false,
         pictures: 0,

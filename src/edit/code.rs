@@ -9,14 +9,28 @@ pub enum Part {
     State,
     /// So many states, `[K, C, h, w]`.
     States(usize),
+    /// So many texts as the network reads them, `[K, L, D]`.
+    Texts(usize),
+}
+
+/// The sizes of what codes are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of a state, `[C, h, w]`.
+    pub state: [i64; 3],
+    /// Of a text, `[L, D]`; zeros for a model that reads none.
+    pub text: [i64; 2],
 }
 
 impl Part {
-    /// Whether a tensor of that shape can be it, for latents `[C, h, w]`.
-    pub fn has(self, shape: &[i64], latent: [i64; 3]) -> bool {
+    /// Whether a tensor of that shape can be it.
+    pub fn has(self, shape: &[i64], sizes: Sizes) -> bool {
+        let many =
+            |k: usize, each: &[i64]| shape.split_first().is_some_and(|(n, rest)| *n as usize == k && rest == each);
         match self {
-            Self::State => *shape == latent,
-            Self::States(k) => shape.split_first().is_some_and(|(n, rest)| *n as usize == k && *rest == latent),
+            Self::State => *shape == sizes.state,
+            Self::States(k) => many(k, &sizes.state),
+            Self::Texts(k) => many(k, &sizes.text),
         }
     }
 }
@@ -26,6 +40,7 @@ impl fmt::Display for Part {
         match self {
             Self::State => write!(f, "one state of this size"),
             Self::States(k) => write!(f, "{k} states of this size"),
+            Self::Texts(k) => write!(f, "{k} texts of this model"),
         }
     }
 }

@@ -91,9 +91,9 @@ impl Invert for Ddim {
         Cost { invert: Some(invert), edit: solver.evaluations(grid), most: invert + solver.most(grid) }
     }
 
-    fn find<'a>(&'a self, run: &'a Run, _solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
+    fn find<'a>(&'a self, run: Run, _solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
         Box::pin(async move {
-            let path = path(run, self.iterations).await?;
+            let path = path(&run, self.iterations).await?;
             Ok(Code::of("start", path[0].shallow_clone()))
         })
     }

@@ -1,12 +1,14 @@
+use std::rc::Rc;
+
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use utoipa::ToSchema;
 
-use super::{Code, Cost, Invert, Method, Part, Target, Walker, ddim};
+use super::{Code, Cost, Invert, Method, Part, Target, Walker, attention::PromptToPrompt, ddim};
 use crate::{
     error::{Fault, Result},
-    guidance::{self, Branch, Guidance},
+    guidance,
     process::{Grid, Level},
     sampler::{AnySolver, Run, along, combine},
 };
@@ -61,26 +63,38 @@ impl Invert for Direct {
         Cost::of(grid.len(), grid.len())
     }
 
-    fn find<'a>(&'a self, run: &'a Run, _solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
-        Box::pin(async move { Ok(Code::of("path", Tensor::stack(&ddim::path(run, 1).await?, 1))) })
+    fn find<'a>(&'a self, run: Run, _solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
+        Box::pin(async move { Ok(Code::of("path", Tensor::stack(&ddim::path(&run, 1).await?, 1))) })
     }
 
     fn edit<'a>(&'a self, code: &'a Code, target: Target<'a>) -> LocalBoxFuture<'a, Result<Tensor>> {
-        Box::pin(async move {
-            let mut run = beside(target);
-            let guidance = std::mem::replace(&mut run.denoiser.guidance, guidance::none());
-            let mut x = code.state("path", 0);
-            for (k, (from, to)) in run.grid.steps().enumerate() {
-                let own = [code.state("path", k), code.state("path", k + 1)];
-                let asked = run.denoiser.denoise(&Tensor::cat(&[&own[0], &x], 0), &from).await?.eps;
-                let [shown, wished] = halves(&asked);
-                let guided = towards(&*guidance, run.denoiser.grid.share(&from), [&shown, &wished]);
-                let eps = combine(&[(1.0, &needed(&own, &from, &to)), (1.0, &guided), (-1.0, &shown)]);
-                x = along(&x, &eps, (&from, &to));
-            }
-            Ok(x)
-        })
+        Box::pin(walked(code, beside(target), None))
     }
+}
+
+/// What steps beside the walk: it is told of each, and may change where it leads.
+pub type Control = Rc<PromptToPrompt>;
+
+/// The states at the end of a run over two lanes, of which the first retraces the path of the code.
+pub async fn walked(code: &Code, mut run: Run, control: Option<Control>) -> Result<Tensor> {
+    let guidance = std::mem::replace(&mut run.denoiser.guidance, guidance::none());
+    let mut x = code.state("path", 0);
+    for (k, (from, to)) in run.grid.steps().enumerate() {
+        let own = [code.state("path", k), code.state("path", k + 1)];
+        if let Some(control) = &control {
+            control.at(k, run.grid.len());
+        }
+        let asked = run.denoiser.denoise(&Tensor::cat(&[&own[0], &x], 0), &from).await?.eps;
+        let [shown, wished] = halves(&asked);
+        let guided = guidance::mixed(&*guidance, run.denoiser.grid.share(&from), [&shown, &wished]);
+        let eps = combine(&[(1.0, &needed(&own, &from, &to)), (1.0, &guided), (-1.0, &shown)]);
+        x = along(&x, &eps, (&from, &to));
+        if let Some(control) = &control {
+            control.settle();
+            x = control.blend(&own[1], &x);
+        }
+    }
+    Ok(x)
 }
 
 /// The run with the source's rows, which nothing guides, before its own.
@@ -96,15 +110,6 @@ pub fn beside(target: Target) -> Run {
 fn halves(rows: &Tensor) -> [Tensor; 2] {
     let n = rows.size()[0] / 2;
     [rows.narrow(0, 0, n), rows.narrow(0, n, n)]
-}
-
-/// What guidance makes of a noise that leads to the source and one that leads to the wish.
-pub fn towards(guidance: &dyn Guidance, share: f64, [source, wish]: [&Tensor; 2]) -> Tensor {
-    let outputs = guidance.branches(share).iter().map(|branch| match branch {
-        Branch::Negative => source.shallow_clone(),
-        Branch::Positive => wish.shallow_clone(),
-    });
-    guidance.mix(&outputs.collect::<Vec<_>>())
 }
 
 /// The noise with which DDIM goes from one state to the other.

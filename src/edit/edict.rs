@@ -59,7 +59,7 @@ impl Invert for Edict {
         paired::cost(grid, solver)
     }
 
-    fn find<'a>(&'a self, run: &'a Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
+    fn find<'a>(&'a self, run: Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
         paired::find(run, solver)
     }
 

@@ -108,10 +108,10 @@ impl Invert for EditFriendly {
         Cost::of(grid.len(), grid.len())
     }
 
-    fn find<'a>(&'a self, run: &'a Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
+    fn find<'a>(&'a self, run: Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
         Box::pin(async move {
-            let path = path(run);
-            let terms = solver.lacking(run, &path, estimates(run, &path).await?);
+            let path = path(&run);
+            let terms = solver.lacking(&run, &path, estimates(&run, &path).await?);
             let terms = terms.ok_or_else(|| Failure::Internal("the sampler does not take its steps apart".into()))?;
             Ok(Code::of("start", path[0].shallow_clone()).with("noise", Tensor::stack(&terms, 1)))
         })

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::{Code, Part};
+use super::{Code, Part, Sizes};
 use crate::{
     error::{Failure, Result},
     job::{Inversion, Precision},
@@ -70,25 +70,25 @@ impl<'a> InversionFile<'a> {
             .ok_or_else(|| format!("holds no `{PICTURE}` of {height} x {width} x 3 bytes"))
     }
 
-    /// The code, whose tensors must be these parts over latents `[C, h, w]`.
+    /// The code, whose tensors must be these parts of these sizes.
     ///
     /// # Errors
     /// As [`InversionFile::check`].
-    pub fn code(&self, parts: &[(&'static str, Part)], latent: [i64; 3]) -> Result<Code, String> {
+    pub fn code(&self, parts: &[(&'static str, Part)], sizes: Sizes) -> Result<Code, String> {
         parts.iter().try_fold(Code::default(), |code, (name, part)| {
-            let view = self.view(name, *part, latent)?;
-            let shape: Vec<i64> = [1].into_iter().chain(sizes(&view)).collect();
+            let view = self.view(name, *part, sizes)?;
+            let shape: Vec<i64> = [1].into_iter().chain(shape(&view)).collect();
             Ok(code.with(name, numbers(&view).view(&shape[..])))
         })
     }
 
-    /// Whether its tensors are these parts over latents `[C, h, w]`.
+    /// Whether its tensors are these parts of these sizes.
     ///
     /// # Errors
     /// One that is missing, of another shape or type, or not finite.
-    pub fn check(&self, parts: &[(&'static str, Part)], latent: [i64; 3]) -> Result<(), String> {
+    pub fn check(&self, parts: &[(&'static str, Part)], sizes: Sizes) -> Result<(), String> {
         for (name, part) in parts {
-            let view = self.view(name, *part, latent)?;
+            let view = self.view(name, *part, sizes)?;
             if !is_finite(&view) {
                 return Err(format!("`{name}` holds a number that is not finite"));
             }
@@ -96,21 +96,21 @@ impl<'a> InversionFile<'a> {
         self.picture().map(drop)
     }
 
-    fn view(&self, name: &str, part: Part, latent: [i64; 3]) -> Result<TensorView<'_>, String> {
+    fn view(&self, name: &str, part: Part, sizes: Sizes) -> Result<TensorView<'_>, String> {
         let wanted = match self.about.request.precision {
             Precision::F32 => Dtype::F32,
             Precision::F64 => Dtype::F64,
         };
         let view = self.tensors.tensor(name).map_err(|_| format!("holds no tensor `{name}`"))?;
-        let (dtype, shape) = (view.dtype(), sizes(&view).collect::<Vec<_>>());
-        match dtype == wanted && part.has(&shape, latent) {
+        let (dtype, shape) = (view.dtype(), shape(&view).collect::<Vec<_>>());
+        match dtype == wanted && part.has(&shape, sizes) {
             true => Ok(view),
             false => Err(format!("has `{name}` in {dtype:?} {shape:?}, which is not {part} in {wanted:?}")),
         }
     }
 }
 
-fn sizes(view: &TensorView) -> impl Iterator<Item = i64> {
+fn shape(view: &TensorView) -> impl Iterator<Item = i64> {
     view.shape().iter().map(|size| *size as i64)
 }
 

@@ -1,10 +1,11 @@
 use futures_util::future::LocalBoxFuture;
 use tch::Tensor;
 
-use super::{Code, Part};
+use super::{Code, Part, attention::Prompt};
 use crate::{
     denoiser::Conditions,
-    error::Result,
+    error::{Fault, Result},
+    guidance::Guidance,
     process::Grid,
     sampler::{AnySolver, Run},
 };
@@ -40,6 +41,26 @@ pub struct Target<'a> {
     pub source: Conditions,
     /// The request's sampler.
     pub solver: &'a dyn AnySolver,
+    /// Both prompts, of a model that reads text.
+    pub words: Option<&'a Words<'a>>,
+}
+
+/// What the picture shows and the wish, word by word.
+pub struct Words<'a> {
+    /// What it shows.
+    pub source: Prompt,
+    /// The wish.
+    pub wish: Prompt,
+    /// Makes a prompt of a phrase.
+    pub read: &'a dyn Fn(&str) -> Prompt,
+}
+
+/// The words of a model that reads text.
+///
+/// # Errors
+/// Of one that does not.
+pub fn needs_text<'a>(words: Option<&'a Words<'a>>) -> Result<&'a Words<'a>, Fault> {
+    words.ok_or_else(|| Fault::new("/method", "needs a model that reads text"))
 }
 
 /// A method that finds a code for a picture and walks on from it.
@@ -65,11 +86,20 @@ pub trait Invert: Send + Sync {
         1
     }
 
+    /// Whether it can use these prompts and this guidance.
+    ///
+    /// # Errors
+    /// What it cannot, and what it can.
+    fn suits(&self, words: Option<&Words>, guidance: &dyn Guidance) -> Result<(), Fault> {
+        let _ = (words, guidance);
+        Ok(())
+    }
+
     /// Evaluations over the steps of an edit.
     fn cost(&self, grid: &Grid, solver: &dyn AnySolver) -> Cost;
 
     /// The code of the clean states `run.x` `[n, C, h, w]`, under what the picture shows.
-    fn find<'a>(&'a self, run: &'a Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>>;
+    fn find<'a>(&'a self, run: Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>>;
 
     /// The states `[n, C, h, w]` at the end of the run's grid.
     fn edit<'a>(&'a self, code: &'a Code, target: Target<'a>) -> LocalBoxFuture<'a, Result<Tensor>>;

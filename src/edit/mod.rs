@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use crate::{
     error::{Fault, Result},
-    process::Grid,
+    process::{Grid, Named},
     registry::{Entry, Options, find, read_options},
+    sampler::{SAMPLERS, Sampler},
 };
 
+mod adam;
 pub mod attention;
 mod bdia;
 mod code;
@@ -23,12 +25,14 @@ pub mod file;
 mod infedit;
 mod inpaint;
 mod invert;
+mod null_text;
 mod paired;
+mod prompt_to_prompt;
 mod sdedit;
 mod walker;
 
-pub use code::{Code, Part};
-pub use invert::{Cost, Invert, Target};
+pub use code::{Code, Part, Sizes};
+pub use invert::{Cost, Invert, Target, Words};
 pub use walker::Walker;
 
 /// An editing method; its options are the method.
@@ -91,16 +95,43 @@ pub const EDIT_METHODS: &[Kind] = &[
     Kind::of::<sdedit::SdEdit>("sdedit", "SDEdit", "Meng et al. 2022, arXiv 2108.01073"),
     Kind::of::<inpaint::Inpaint>("inpaint", "Inpainting", "Lugmayr et al. 2022, arXiv 2201.09865"),
     Kind::of::<ddim::Ddim>("ddim", "DDIM inversion", "Song et al. 2021, arXiv 2010.02502"),
+    Kind::of::<null_text::NullText>("null_text", "Null-text inversion", "Mokady et al. 2023, arXiv 2211.09794"),
     Kind::of::<direct::Direct>("direct", "Direct inversion", "Ju et al. 2024, arXiv 2310.01506"),
     Kind::of::<edit_friendly::EditFriendly>("edit_friendly", "Edit-friendly DDPM inversion", "Huberman-Spiegelglas et al. 2024, arXiv 2304.06140"),
     Kind::of::<bdia::Bdia>("bdia", "BDIA inversion", "Zhang et al. 2024, arXiv 2307.10829"),
     Kind::of::<edict::Edict>("edict", "EDICT", "Wallace et al. 2023, arXiv 2211.12446"),
     Kind::of::<infedit::InfEdit>("infedit", "InfEdit", "Xu et al. 2024, arXiv 2312.04965"),
+    Kind::of::<prompt_to_prompt::PromptToPrompt>("prompt_to_prompt", "Prompt-to-Prompt", "Hertz et al. 2023, arXiv 2208.01626"),
 ];
 
 impl Kind {
     const fn of<M: Method + Options>(name: &'static str, title: &'static str, paper: &'static str) -> Self {
         Self { entry: Entry::new::<M>(name, title, paper, read_method::<M>) }
+    }
+}
+
+impl Kind {
+    /// The method with its default options.
+    ///
+    /// # Panics
+    /// Never: default options are valid, which a test shows.
+    pub fn method(&self) -> Box<dyn Method> {
+        self.entry.read(serde_json::Map::new()).expect("default options are valid")
+    }
+
+    /// The names of the samplers that it goes with, with the default options of both and on a common process; those whose
+    /// steps are given one by one, which it takes at strength 1 only, are left out.
+    pub fn samplers(&self) -> Vec<&'static str> {
+        let (method, process) = (self.method(), Named::ScaledLinear.process());
+        let grid = Grid::new([800.0, 600.0, 400.0, 200.0].map(|t| process.at(t)).to_vec());
+        let goes = |sampler: &&Sampler| {
+            let options = serde_json::Map::new();
+            let solver = sampler.entry.read(options.clone()).expect("default options are valid");
+            let value = sampler.entry.canonical(&options).expect("default options are valid");
+            let walker = Walker { value: &value, solver: &*solver, wrapped: false, grid: &grid };
+            solver.divides() && method.carried_by(&walker).is_ok()
+        };
+        SAMPLERS.iter().filter(goes).map(|sampler| sampler.entry.name).collect()
     }
 }
 

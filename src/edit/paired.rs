@@ -43,9 +43,9 @@ pub fn cost(grid: &Grid, solver: &dyn AnySolver) -> Cost {
     Cost::of(invert, edit)
 }
 
-pub fn find<'a>(run: &'a Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
+pub fn find<'a>(run: Run, solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
     Box::pin(async move {
-        let pair = reversible(solver)?.backwards(run, &run.x).await?;
+        let pair = reversible(solver)?.backwards(&run, &run.x).await?;
         Ok(Code::of("pair", Tensor::stack(&pair, 1)))
     })
 }

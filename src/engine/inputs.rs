@@ -53,7 +53,7 @@ async fn editing(parts: &EngineParts, plan: Plan, request: &Generation, edit: &E
 fn coded(bytes: &[u8], plan: &Plan) -> Result<(RgbImage, Option<Code>, Precision), String> {
     let file = InversionFile::read(bytes)?;
     let parts = plan.parts();
-    let code = if parts.is_empty() { None } else { Some(file.code(&parts, plan.shape())?) };
+    let code = if parts.is_empty() { None } else { Some(file.code(&parts, plan.sizes())?) };
     Ok((file.picture()?, code, file.about.request.precision))
 }
 

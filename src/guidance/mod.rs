@@ -65,6 +65,16 @@ pub fn none() -> Arc<dyn Guidance> {
     Arc::new(none::Unguided {})
 }
 
+/// What a guidance makes of an output for the negative condition and one for the positive, where `share` of the steps lie
+/// behind.
+pub fn mixed(guidance: &dyn Guidance, share: f64, [negative, positive]: [&Tensor; 2]) -> Tensor {
+    let outputs = guidance.branches(share).iter().map(|branch| match branch {
+        Branch::Negative => negative.shallow_clone(),
+        Branch::Positive => positive.shallow_clone(),
+    });
+    guidance.mix(&outputs.collect::<Vec<_>>())
+}
+
 fn read<G: Guidance + Options>(options: Value) -> Result<Box<dyn Guidance>, Fault> {
     Ok(Box::new(read_options::<G>(options)?))
 }

@@ -131,6 +131,16 @@ pub struct Choice {
     /// Of editing methods: whether it needs a mask.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_mask: Option<bool>,
+    /// Of editing methods: whether it asks what the given picture shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks_source: Option<bool>,
+    /// Of editing methods: whether `POST /v1/inversions` takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keeps_code: Option<bool>,
+    /// Of editing methods: the sampler of a request that names none, where it is not the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    sampler: Option<Value>,
     /// Of editing methods: `strength` when a request does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     strength: Option<f64>,
@@ -268,6 +278,9 @@ fn choice<T: ?Sized + 'static>(entry: &Entry<T>) -> Choice {
         stochastic: None,
         carries: None,
         needs_mask: None,
+        asks_source: None,
+        keeps_code: None,
+        sampler: None,
         strength: None,
         samplers: None,
         place: None,
@@ -290,15 +303,15 @@ fn sampler(sampler: &Sampler) -> Choice {
 }
 
 fn edit_method(kind: &edit::Kind) -> Choice {
-    let method = kind.entry.read(serde_json::Map::new()).expect("default options are valid");
-    let divisible = |sampler: &&Sampler| {
-        let solver = sampler.entry.read(serde_json::Map::new()).expect("default options are valid");
-        solver.divides()
-    };
+    let method = kind.method();
+    let invert = method.invert();
     Choice {
         needs_mask: Some(method.hold().is_some()),
+        asks_source: Some(invert.is_some()),
+        keeps_code: Some(invert.is_some_and(|invert| !invert.parts(1).is_empty())),
         strength: Some(method.strength()),
-        samplers: Some(SAMPLERS.iter().filter(divisible).map(|sampler| sampler.entry.name).collect()),
+        sampler: method.sampler(),
+        samplers: Some(kind.samplers()),
         ..choice(&kind.entry)
     }
 }

@@ -122,7 +122,7 @@ impl Inverted {
             return Err(faults);
         }
         let plan = Plan::new(card.clone(), request.clone(), vec![0], cards).map_err(|fault| vec![fault])?;
-        let checked = InversionFile::read(&self.bytes).and_then(|file| file.check(&plan.parts(), plan.shape()));
+        let checked = InversionFile::read(&self.bytes).and_then(|file| file.check(&plan.parts(), plan.sizes()));
         checked.map_err(|message| vec![Fault::new("/inversion", message)])
     }
 }

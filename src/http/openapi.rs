@@ -78,6 +78,7 @@ fn fill_choices(components: &mut Components) {
     fill(components, "GenerateRequest", &choices);
     fill(components, "EditRequest", &edits);
     fill(components, "EditForm", &edits);
+    fill(components, "InversionRequest", &edits);
 }
 
 /// Puts the choices into the fields of a request.

@@ -98,6 +98,8 @@ pub struct Text {
     pub tokenizer: Tokenizer,
     /// Layers of the text encoder; `clip_skip` must leave one.
     pub layers: u32,
+    /// Of a text's features, `[L, D]`.
+    pub shape: [i64; 2],
 }
 
 /// What a model's `darkroom.json` says about it, with the gaps filled from its `scheduler_config.json` or our own defaults.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ask::{Net, Stage},
-    edit::{self, Code, Cost, Method, Walker, tail},
+    edit::{self, Code, Cost, Method, Walker, Words, attention::Prompt, tail},
     error::{Failure, Fault, Result},
     guidance::{self, Guidance},
     job::{self, Generation, Precision},
@@ -31,6 +31,7 @@ pub struct Editing {
     pub strength: f64,
     /// What the picture shows.
     pub source: Told,
+    source_prompt: String,
     /// How the network is steered towards that; `None`: as towards the wish.
     pub source_guidance: Option<Arc<dyn Guidance>>,
     /// The number type of its states.
@@ -58,6 +59,7 @@ impl Editing {
             method,
             strength: edit.strength,
             source: Told::new(card.clone(), prompts, edit.source_label),
+            source_prompt: edit.source_prompt.clone(),
             source_guidance,
             kind: Kind::Float,
             inverts: false,
@@ -76,6 +78,22 @@ impl Editing {
             return Err(Fault::new("/method", "finds no code that could be kept"));
         }
         Ok(Self { source_guidance: Some(guidance), inverts: true, kind: kind(precision), ..self })
+    }
+
+    /// Whether the method can use the prompts and the guidance.
+    ///
+    /// # Errors
+    /// What it cannot.
+    pub fn suits(&self, wish: &str, guidance: &dyn Guidance) -> Result<(), Fault> {
+        let Some(invert) = self.method.invert() else { return Ok(()) };
+        let read = reader(&self.source.card);
+        let words = read.as_ref().map(|read| self.words(wish, read));
+        invert.suits(words.as_ref(), guidance)
+    }
+
+    /// Both prompts, word by word.
+    pub fn words<'a>(&self, wish: &str, read: &'a impl Fn(&str) -> Prompt) -> Words<'a> {
+        Words { source: read(&self.source_prompt), wish: read(wish), read }
     }
 
     /// Those of the two halves' costs that are its own.
@@ -108,6 +126,12 @@ impl Editing {
     pub fn from_noise(&self) -> bool {
         self.strength >= 1.0
     }
+}
+
+/// How a model reads a prompt word by word, if it reads text.
+pub fn reader(card: &Card) -> Option<impl Fn(&str) -> Prompt> {
+    let tokenizer = card.text.as_ref().map(|text| &text.tokenizer)?;
+    Some(|text: &str| Prompt::new(tokenizer.encode(text).ids, tokenizer.words(text)))
 }
 
 /// A picture and a wish to pictures: encode, sample on from there, decode; what the mask keeps is put back when the result is

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::{
     Plan,
-    edit::Editing,
+    edit::{Editing, reader},
     prompted::Prompted,
     run::{Start, run},
 };
@@ -39,7 +39,7 @@ pub async fn found(plan: &Plan, editing: &Editing, net: &Net, (picture, grid): (
     if let Some(guidance) = &editing.source_guidance {
         run.denoiser.guidance = guidance.clone();
     }
-    invert.find(&run, &*plan.stack.solver).await
+    invert.find(run, &*plan.stack.solver).await
 }
 
 /// The final latents `[n, C, h, w]` of an edit from a code over a grid.
@@ -59,6 +59,9 @@ pub async fn edited(
     let seeds = plan.seeds();
     let (each, of) = (if plan.stack.alone() { 1 } else { seeds.len() }, seeds.len());
     let (own, source) = (&own, &source);
+    let read = reader(&plan.card);
+    let words = read.as_ref().map(|read| editing.words(&plan.request.prompt, read));
+    let words = words.as_ref();
     let lanes = seeds.chunks(each).enumerate().map(async |(at, seeds)| {
         let rows = Rows { first: at * each, of };
         let (first, n) =
@@ -67,7 +70,7 @@ pub async fn edited(
         let noise = Noise::new(seeds.to_vec(), &plan.shape(), editing.kind, device);
         let x = noise.start().zeros_like();
         let run = run(plan, net, own, Start { x, noise, grid, rows });
-        let target = Target { run, source: source.conditions(n), solver: &*plan.stack.solver };
+        let target = Target { run, source: source.conditions(n), solver: &*plan.stack.solver, words };
         let x = invert.edit(&code, target).await?;
         Ok::<_, Failure>(own.coordinates.picture(&x, &grid.last()))
     });

@@ -5,7 +5,7 @@ use tch::Kind;
 
 use super::Editing;
 use crate::{
-    edit::{Code, Cost, Invert, Part},
+    edit::{Code, Cost, Invert, Part, Sizes},
     error::{Failure, Fault, Result},
     guidance::{self, GUIDANCES, Guidance},
     job::{Generation, Precision},
@@ -79,7 +79,8 @@ impl Plan {
     pub fn new(card: Arc<Card>, request: Generation, pictures: Vec<u32>, cards: Cards) -> Result<Self, Fault> {
         let stack = Stack::read(&request.sampler).and_then(|stack| stack.fits(&*card.process).map(|()| stack));
         let stack = stack.map_err(|fault| fault.under("/sampler"))?;
-        let guidance = read(&request.guidance, GUIDANCES, |kind: &guidance::Kind| &kind.entry, "/guidance")?.into();
+        let guidance: Arc<dyn Guidance> =
+            read(&request.guidance, GUIDANCES, |kind: &guidance::Kind| &kind.entry, "/guidance")?.into();
         let schedule = read(&request.schedule, SCHEDULES, |kind: &schedule::Kind| &kind.entry, "/schedule")?;
         let ends = schedule.ends().or(&stack.sampler.ends);
         let latent = card.latent_for(request.width, request.height);
@@ -92,6 +93,9 @@ impl Plan {
             Some(editing) => editing.legs(&grid, steps as usize, (&stack, &request.sampler))?,
             None => vec![grid.clone()],
         };
+        if let Some(editing) = &editing {
+            editing.suits(&request.prompt, &*guidance)?;
+        }
         let partners = partners(&stack, &card, &request, cards)?;
         variances(&stack, [&card].into_iter().chain(partners.iter().flatten().map(|partner| &partner.card)))?;
         let told = Told::of(card.clone(), &request);
@@ -174,6 +178,12 @@ impl Plan {
     /// Latent shape of the pictures, `[C, h, w]`.
     pub fn shape(&self) -> [i64; 3] {
         self.card.latent_for(self.request.width, self.request.height)
+    }
+
+    /// The sizes of what codes are made of.
+    pub fn sizes(&self) -> Sizes {
+        let text = self.card.text.as_ref().map_or([0, 0], |text| text.shape);
+        Sizes { state: self.shape(), text }
     }
 
     /// Seeds of the pictures to make.

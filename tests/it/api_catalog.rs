@@ -1,6 +1,7 @@
 //! What can be asked for, the service's own state, and its description.
 
 use darkroom::{
+    edit::EDIT_METHODS,
     error::Code,
     guidance::GUIDANCES,
     http::{api, problems::PAGES},
@@ -218,6 +219,7 @@ async fn the_description_is_served_with_a_page_to_try_it() {
     }
     let fields = &document["components"]["schemas"]["EditForm"]["properties"];
     assert_eq!((&fields["image"]["format"], fields["strength"]["maximum"].as_f64()), (&json!("binary"), Some(1.0)));
-    assert_eq!(fields["method"]["oneOf"][0]["enum"], json!(["sdedit", "inpaint"]));
+    let methods: Vec<_> = EDIT_METHODS.iter().map(|method| method.entry.name).collect();
+    assert_eq!(fields["method"]["oneOf"][0]["enum"], json!(methods));
     assert_eq!(document["components"]["schemas"]["Guidance_cfg"]["properties"]["scale"]["maximum"], 100.0);
 }

@@ -65,13 +65,13 @@ impl Trial<'_> {
     fn code(&self, x: &Tensor, label: i64, scale: f64) -> Code {
         let (method, solver, run) = (edit::read(&self.method).unwrap(), self.solver(), self.run(x, label, scale));
         let net = run.denoiser.net.clone();
-        drive(&net, self.model, method.invert().unwrap().find(&run, &*solver)).unwrap()
+        drive(&net, self.model, method.invert().unwrap().find(run, &*solver)).unwrap()
     }
 
     fn edit(&self, code: &Code, x: &Tensor, (from, to): (i64, i64), scale: f64) -> Tensor {
         let (method, solver, run) = (edit::read(&self.method).unwrap(), self.solver(), self.run(x, to, scale));
         let net = run.denoiser.net.clone();
-        let target = Target { run, source: labelled(from, x.size()[0]), solver: &*solver };
+        let target = Target { run, source: labelled(from, x.size()[0]), solver: &*solver, words: None };
         drive(&net, self.model, method.invert().unwrap().edit(code, target)).unwrap()
     }
 

@@ -44,7 +44,7 @@ fn code(model: &Gaussian, sampler: &Value, grid: &Grid, x: &Tensor, point: Optio
     run.denoiser.anchor = point.map(|point| Box::new(Point(point)) as Box<dyn Anchor>);
     let method = edit::read(&json!("edit_friendly")).unwrap();
     let solver = solver(sampler);
-    drive(&net, model, method.invert().unwrap().find(&run, &*solver)).unwrap()
+    drive(&net, model, method.invert().unwrap().find(run, &*solver)).unwrap()
 }
 
 fn walked(model: &Gaussian, (method, sampler): (&Value, &Value), grid: &Grid, code: &Code, x: &Tensor) -> Tensor {
@@ -53,7 +53,7 @@ fn walked(model: &Gaussian, (method, sampler): (&Value, &Value), grid: &Grid, co
     let method = edit::read(method).unwrap();
     let solver = solver(sampler);
     let cond = || Conditioning::none().with("label", Tensor::full([1], -1, (Kind::Int64, Device::Cpu)));
-    let target = Target { run, source: Conditions::new(cond(), cond()), solver: &*solver };
+    let target = Target { run, source: Conditions::new(cond(), cond()), solver: &*solver, words: None };
     drive(&net, model, method.invert().unwrap().edit(code, target)).unwrap()
 }
 
@@ -207,7 +207,7 @@ fn infedited(model: &Gaussian, sampler: &Value, grid: &Grid, x: &Tensor, labels:
     let invert = method.invert().unwrap();
     let solver = solver(sampler);
     let code = Code::of("picture", x.shallow_clone());
-    let target = Target { run, source: Conditions::new(label(labels[0]), label(-1)), solver: &*solver };
+    let target = Target { run, source: Conditions::new(label(labels[0]), label(-1)), solver: &*solver, words: None };
     drive(&net, model, invert.edit(&code, target)).unwrap()
 }
 

@@ -13,6 +13,7 @@ mod api_edits;
 mod api_errors;
 mod api_events;
 mod api_images;
+mod api_inversions;
 mod api_jobs;
 mod api_requests;
 mod api_restoring;

@@ -137,7 +137,7 @@ fn card(dir: &Path) -> Result<Card> {
         degraded: None,
         process: scheduler.process,
         steps_offset: scheduler.steps_offset,
-        text: Some(Text { tokenizer: tokenizer(dir, &configs.text)?, layers: configs.text.layers }),
+        text: Some(text(dir, &configs.text)?),
         labels: None,
         preview: defaults.preview.clone(),
         defaults,
@@ -145,6 +145,13 @@ fn card(dir: &Path) -> Result<Card> {
         group: folder::fingerprint(dir, autoencoder(dir)?)?,
         id: id.into(),
     })
+}
+
+/// The text side.
+fn text(dir: &Path, config: &ClipConfig) -> Result<Text> {
+    let tokenizer = tokenizer(dir, config)?;
+    let tokens = i64::try_from(tokenizer.encode("").ids.len()).unwrap_or(0);
+    Ok(Text { tokenizer, layers: config.layers, shape: [tokens, config.width] })
 }
 
 /// The tokenizer, whose every token the text encoder must know.

@@ -173,6 +173,7 @@ pub fn run(model: &dyn Model, net: &Net, grid: &Grid, x: &Tensor, seeds: &[u64])
         threshold: None,
         anchor: None,
         grid: grid.clone(),
+        tap: None,
         lanes: 1,
         pictures: seeds.len(),
         rows: Rows { first: 0, of: seeds.len() },
