@@ -112,6 +112,19 @@ fn a_real_networks_gradient_is_that_of_differences() {
 }
 
 #[test]
+fn networks_in_narrow_numbers_give_gradients_in_wide_ones() {
+    let [wide, narrow] = [Kind::Float, Kind::BFloat16].map(|kind| {
+        let model = emoji64(kind);
+        let asked = ask(model.as_ref(), &context(model.as_ref(), &["sun"]), 1);
+        let batch = Batch { t: asked.t, cond: asked.cond, ..Batch::of(asked.x) };
+        model.gradient(Stage::Predict, &batch, &of(1, Wrt::X, squares)).unwrap().gradient.unwrap()
+    });
+    assert_eq!((narrow.kind(), narrow.size()), (Kind::Float, wide.size()));
+    let apart = scalar(&(&wide - &narrow).square()).sqrt() / scalar(&wide.square()).sqrt();
+    assert!(apart > 0.0 && apart < 0.1, "{apart}");
+}
+
+#[test]
 fn asks_that_share_a_forward_have_each_their_own_gradient() {
     for strict in [Strict::Off, Strict::On] {
         let host = host(emoji64(Kind::Float), strict);
