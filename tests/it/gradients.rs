@@ -1,12 +1,12 @@
 //! Gradients of losses through the networks.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use darkroom::{
     ask::{Answer, Ask, Conditioning, Loss, Site, Stage, Tap, Want, Wrt},
-    config::Strict,
+    config::{Config, Strict},
     denoiser::Prediction,
-    engine::{batch::Shares, failure::Piece},
+    engine::{batch::Shares, failure::Piece, rows::bucket},
     error::Result,
     model::{Batch, Losses, Model},
     process::Named,
@@ -231,6 +231,23 @@ fn a_loss_may_be_of_what_a_tap_has_seen() {
     });
     let found = scalar(&(gradient * direction));
     assert!(found > 0.0 && (found - expected).abs() < 2e-2 * expected, "{expected} {found}");
+}
+
+#[test]
+fn what_gradients_cost_is_measured_apart() {
+    let mut host = host(emoji64(Kind::Float), Strict::Off);
+    let model = emoji64(Kind::Float);
+    let own = || ask(model.as_ref(), &context(model.as_ref(), &["sun"]), 1);
+    let (plain, wanted) = (bucket(&own()), bucket(&wanting(own(), Wrt::X, squares)));
+    assert_ne!(plain, wanted);
+    assert_ne!(wanted, bucket(&wanting(own(), Wrt::Cond("context"), squares)));
+    let mut config = Config::for_testing().engine;
+    (config.tick_ms, config.max_rows) = (800, 16);
+    let (native, cap) = (host.measured(), host.cap(&plain, &config));
+    assert_eq!(host.cap(&wanted, &config), 1);
+    (0..3).for_each(|_| host.note(&wanted, 1, Duration::from_millis(90)));
+    assert_eq!(host.cap(&wanted, &config), 8);
+    assert_eq!((host.measured(), host.cap(&plain, &config)), (native, cap));
 }
 
 #[test]
