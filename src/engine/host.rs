@@ -251,8 +251,9 @@ impl Host {
     /// Conditioning of one row, `[1, ..]`.
     fn context(&self) -> Result<Conditioning> {
         let context = self.unasked()?;
-        Ok(match self.card().mu(self.card().latent, self.device) {
-            Some(mu) => context.with("concat", mu),
+        let (card, shape) = (self.card(), self.card().latent);
+        Ok(match card.mu(shape, self.device).or_else(|| card.unmasked(shape, self.device)) {
+            Some(beside) => context.with("concat", beside),
             None => context,
         })
     }

@@ -62,8 +62,8 @@ pub struct Slots {
 }
 
 impl Thread {
-    /// Works until it is told to stop. Torch keeps no graph of what runs compute. A panic that no run can be blamed for is the end of the process, which another one
-    /// takes up: a silent thread would keep its jobs for ever.
+    /// Works until it is told to stop. A panic that no run can be blamed for is the end of the process, which another one
+    /// takes up: a silent thread would keep its jobs for ever. Torch keeps no graph of what runs compute.
     pub fn run(mut self) {
         let reports = self.reports.clone();
         let _ungraphed = tch::no_grad_guard();

@@ -229,6 +229,7 @@ pub fn card_of(shape: [i64; 3], process: Arc<dyn Process>, prediction: Predictio
         multiple: 1,
         prediction,
         process,
+        inpaints: false,
         learns_variance: false,
         degraded,
         steps_offset: 0,

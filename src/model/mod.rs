@@ -71,6 +71,9 @@ pub struct Card {
     pub prediction: Prediction,
     /// The process it was trained on.
     pub process: Arc<dyn Process>,
+    /// Whether the network is told a mask and a masked picture, as `concat` `[n, 1 + C, h, w]`: the mask, 1 where a pixel may
+    /// change, then the picture's latents (Rombach et al. 2022, section 4.5).
+    pub inpaints: bool,
     /// Whether the network says a variance too, in as many channels again (Nichol and Dhariwal 2021, arXiv 2102.09672).
     pub learns_variance: bool,
     /// The degraded picture of a shape `[C, h, w]`, row by row, that a restoring model's generations start from.
@@ -153,6 +156,14 @@ impl Card {
     pub fn mu(&self, shape: [i64; 3], device: Device) -> Option<Tensor> {
         let [c, h, w] = shape;
         self.degraded.map(|of| Tensor::from_slice(&of(shape)).view([1, c, h, w]).to_device(device))
+    }
+
+    /// What an inpainting network is told where everything may change, `[1, 1 + C, h, w]`: a mask of ones, and a picture whose
+    /// latents are 0. `None` for other models.
+    pub fn unmasked(&self, [c, h, w]: [i64; 3], device: Device) -> Option<Tensor> {
+        let kind = (Kind::Float, device);
+        let whole = || Tensor::cat(&[Tensor::ones([1, 1, h, w], kind), Tensor::zeros([1, c, h, w], kind)], 1);
+        self.inpaints.then(whole)
     }
 }
 

@@ -20,6 +20,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// A copy of the embedded model.
+pub fn emoji64() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("models/emoji64"), folder.path());
+    folder
+}
+
 /// A copy of a tiny random model of tests/data/goldens, with a tokenizer of single letters: its text encoder knows 99 tokens.
 pub fn tiny(name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
 //! Gradients of losses through the networks.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use darkroom::{
     ask::{Answer, Ask, Conditioning, Loss, Site, Stage, Tap, Want, Wrt},
-    config::Strict,
+    config::{Config, Strict},
     denoiser::Prediction,
-    engine::{batch::Shares, failure::Piece},
+    engine::{batch::Shares, failure::Piece, rows::bucket},
     error::Result,
     model::{Batch, Losses, Model},
     process::Named,
@@ -109,6 +109,19 @@ fn a_real_networks_gradient_is_that_of_differences() {
         println!("{wrt:?}: {expected} {found}");
         assert!((found - expected).abs() < 1e-2 * expected.abs(), "{wrt:?}: {expected} {found}");
     }
+}
+
+#[test]
+fn networks_in_narrow_numbers_give_gradients_in_wide_ones() {
+    let [wide, narrow] = [Kind::Float, Kind::BFloat16].map(|kind| {
+        let model = emoji64(kind);
+        let asked = ask(model.as_ref(), &context(model.as_ref(), &["sun"]), 1);
+        let batch = Batch { t: asked.t, cond: asked.cond, ..Batch::of(asked.x) };
+        model.gradient(Stage::Predict, &batch, &of(1, Wrt::X, squares)).unwrap().gradient.unwrap()
+    });
+    assert_eq!((narrow.kind(), narrow.size()), (Kind::Float, wide.size()));
+    let apart = scalar(&(&wide - &narrow).square()).sqrt() / scalar(&wide.square()).sqrt();
+    assert!(apart > 0.0 && apart < 0.1, "{apart}");
 }
 
 #[test]
@@ -218,6 +231,23 @@ fn a_loss_may_be_of_what_a_tap_has_seen() {
     });
     let found = scalar(&(gradient * direction));
     assert!(found > 0.0 && (found - expected).abs() < 2e-2 * expected, "{expected} {found}");
+}
+
+#[test]
+fn what_gradients_cost_is_measured_apart() {
+    let mut host = host(emoji64(Kind::Float), Strict::Off);
+    let model = emoji64(Kind::Float);
+    let own = || ask(model.as_ref(), &context(model.as_ref(), &["sun"]), 1);
+    let (plain, wanted) = (bucket(&own()), bucket(&wanting(own(), Wrt::X, squares)));
+    assert_ne!(plain, wanted);
+    assert_ne!(wanted, bucket(&wanting(own(), Wrt::Cond("context"), squares)));
+    let mut config = Config::for_testing().engine;
+    (config.tick_ms, config.max_rows) = (800, 16);
+    let (native, cap) = (host.measured(), host.cap(&plain, &config));
+    assert_eq!(host.cap(&wanted, &config), 1);
+    (0..3).for_each(|_| host.note(&wanted, 1, Duration::from_millis(90)));
+    assert_eq!(host.cap(&wanted, &config), 8);
+    assert_eq!((host.measured(), host.cap(&plain, &config)), (native, cap));
 }
 
 #[test]

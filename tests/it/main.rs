@@ -38,6 +38,7 @@ mod folders;
 mod gradients;
 mod house;
 mod identities;
+mod inpainting_networks;
 mod inversions;
 mod inversions_drawn;
 mod marginals;

@@ -172,7 +172,7 @@ fn options_that_are_not_implemented_are_named() {
         ("num_class_embeds", json!(1000)),
         ("dual_cross_attention", json!(true)),
         ("encoder_hid_dim", json!(768)),
-        ("in_channels", json!(9)),
+        ("in_channels", json!(5)),
         ("mid_block_scale_factor", json!(1.4)),
         ("mid_block_type", json!("UNetMidBlock2DSimpleCrossAttn")),
         ("resnet_time_scale_shift", json!("scale_shift")),

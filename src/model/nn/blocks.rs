@@ -131,8 +131,8 @@ impl Middle {
 
     /// `[n, width, h, w]` to the same shape.
     pub fn forward(&self, x: &Tensor, told: &Told) -> Tensor {
-        let x = self.first.forward(x, told.times);
-        let x = self.transformer.forward(&x, told.text, told.taps.at(&self.name, 0));
+        let spot = told.taps.at(&self.name, 0);
+        let x = self.transformer.forward(&self.first.forward(x, told.times), told.text, spot);
         let x = self.second.forward(&x, told.times);
         told.taps.show(&self.name, &x);
         x

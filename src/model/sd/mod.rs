@@ -1,4 +1,4 @@
-//! Stable Diffusion 1.x and 2.x in the diffusers folder layout (Rombach et al. 2022).
+//! Stable Diffusion 1.x and 2.x, and its inpainting models, in the diffusers folder layout (Rombach et al. 2022).
 
 use std::{
     collections::BTreeMap,
@@ -53,6 +53,11 @@ impl Configs {
         if kind == Kind::Half && self.vae.force_upcast { Kind::Float } else { kind }
     }
 
+    /// Whether the UNet is told a mask and a masked picture beside its latents.
+    fn inpaints(&self) -> bool {
+        self.unet.channels.0 == 2 * self.vae.latent_channels + 1
+    }
+
     /// Whether the UNet says a variance beside its prediction.
     fn learns_variance(&self) -> bool {
         self.unet.channels.1 == 2 * self.vae.latent_channels
@@ -63,10 +68,16 @@ impl Configs {
         let z = self.vae.latent_channels;
         let wrong = |why: String| Err(Failure::Internal(format!("{}: {why}", dir.display())));
         let (from, to) = self.unet.channels;
-        if from != z || (to != z && !self.learns_variance()) {
+        if from != z && !self.inpaints() {
             return wrong(format!(
-                "unet `in_channels` {from} and `out_channels` {to} must both be the vae's `latent_channels` {z}, or the \
-                 latter twice that, with a learned variance"
+                "unet `in_channels` {from} must be the vae's `latent_channels` {z}, or {} with a mask and a masked picture",
+                2 * z + 1
+            ));
+        }
+        if to != z && !self.learns_variance() {
+            return wrong(format!(
+                "unet `out_channels` {to} must be the vae's `latent_channels` {z}, or {} with a learned variance",
+                2 * z
             ));
         }
         if self.unet.contexts.iter().any(|context| *context != self.text.width) {
@@ -133,6 +144,7 @@ fn card(dir: &Path) -> Result<Card> {
         factor,
         multiple: factor << (configs.unet.widths.len() - 1),
         prediction: scheduler.prediction,
+        inpaints: configs.inpaints(),
         learns_variance: configs.learns_variance(),
         degraded: None,
         process: scheduler.process,
@@ -207,6 +219,11 @@ struct Kinds {
     vae: Kind,
 }
 
+/// What goes along with the rows under that name.
+fn told<'a>(batch: &'a Batch, name: &str) -> Result<&'a Tensor> {
+    batch.cond.get(name).ok_or_else(|| Failure::Internal(format!("the network needs `{name}`")))
+}
+
 /// A loaded model with its stages.
 pub struct StableDiffusion {
     card: Arc<Card>,
@@ -226,11 +243,15 @@ impl StableDiffusion {
     }
 
     fn predict(&self, batch: &Batch) -> Result<Tensor> {
-        let text = batch.cond.get("context");
-        let text = text.ok_or_else(|| Failure::Internal("the network needs `context`".into()))?;
+        let text = told(batch, "context")?;
+        let x = if self.card.inpaints {
+            Tensor::cat(&[&batch.x, told(batch, "concat")?], 1)
+        } else {
+            batch.x.shallow_clone()
+        };
         let t = Tensor::from_slice(&batch.t).to_kind(Kind::Float).to_device(self.device);
         let kind = self.kinds.unet;
-        Ok(self.networks.unet.forward(&batch.x.to_kind(kind), &t, &text.to_kind(kind), Taps(&batch.taps)))
+        Ok(self.networks.unet.forward(&x.to_kind(kind), &t, &text.to_kind(kind), Taps(&batch.taps)))
     }
 
     fn stage(&self, stage: Stage, batch: &Batch) -> Result<Tensor> {
