@@ -212,12 +212,13 @@ fn new_job(valid: Valid) -> Job {
 
 /// What a request will leave, its ids drawn.
 fn results(request: &Request) -> (Vec<Image>, Vec<File>) {
-    let made = request.pictures();
-    let files = |kind| (0..made.count).map(|index| File::pending(&made, kind, index)).collect();
+    let files = |kind| (0..request.count()).map(|index| File::pending(request, kind, index)).collect();
+    let images = || (0..request.count()).map(|index| Image::pending(request, index)).collect();
     match request {
         Request::Inversion(_) => (vec![], files("inversion")),
-        Request::Pictures(_) if made.output.format == Format::Safetensors => (vec![], files("latents")),
-        Request::Pictures(_) => ((0..made.count).map(|index| Image::pending(&made, index)).collect(), vec![]),
+        Request::Features(features) => (if features.image_b.is_some() { images() } else { vec![] }, files("features")),
+        Request::Pictures(made) if made.output.format == Format::Safetensors => (vec![], files("latents")),
+        Request::Pictures(_) => (images(), vec![]),
     }
 }
 

@@ -181,6 +181,8 @@ pub struct Limits {
     pub row_evaluations: u64,
     /// Bytes of events kept for each job.
     pub event_bytes: usize,
+    /// Bytes of activations that one job may keep.
+    pub feature_bytes: u64,
 }
 
 /// The end.

@@ -11,12 +11,16 @@ use clap::{Parser, Subcommand};
 use crate::{catalog::NoSuchModel, config::Config};
 
 mod compare;
+mod edit;
 mod generate;
+mod made;
 mod methods;
 mod models;
 mod openapi;
+mod reconstruct;
 mod serve;
 mod values;
+mod wish;
 
 /// Makes pictures from text: as an HTTP service, or one at a time.
 ///
@@ -38,7 +42,9 @@ struct Arguments {
 enum Command {
     Serve(serve::Arguments),
     Generate(generate::Arguments),
+    Edit(edit::Arguments),
     Compare(compare::Arguments),
+    Reconstruct(reconstruct::Arguments),
     Models(models::Arguments),
     Methods(methods::Arguments),
     Openapi(openapi::Arguments),
@@ -67,7 +73,9 @@ fn obey(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve(command) => runtime.block_on(command.run(load()?)),
         Command::Generate(command) => runtime.block_on(command.run(load()?)),
+        Command::Edit(command) => runtime.block_on(command.run(load()?)),
         Command::Compare(command) => runtime.block_on(command.run(load()?)),
+        Command::Reconstruct(command) => runtime.block_on(command.run(load()?)),
         Command::Models(command) => command.run(&load()?),
         Command::Methods(command) => command.run(),
         Command::Openapi(command) => command.run(),

@@ -1,16 +1,15 @@
 //! Inversions as files: a safetensors file with the code, the picture as it was inverted, and the request that made it.
 
-use std::collections::HashMap;
-
 use image::RgbImage;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{Code, Part, Sizes};
 use crate::{
     error::{Failure, Result},
     job::{Inversion, Precision},
+    pixels::tensors,
 };
 
 /// The key of what is said about the file.
@@ -42,18 +41,12 @@ impl<'a> InversionFile<'a> {
     /// # Errors
     /// What to tell a client about them.
     pub fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
-        if !length.is_some_and(|length| length <= HEADER && length <= bytes.len() as u64 - 8) {
-            return Err(format!("is not a safetensors file with a header of at most {HEADER} bytes"));
-        }
-        let refused = |error: safetensors::SafeTensorError| {
-            format!("is not a safetensors file: {}", error.to_string().chars().take(200).collect::<String>())
-        };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(refused)?;
+        let tensors = tensors::open(bytes, HEADER)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
         let about = header.metadata().as_ref().and_then(|said| said.get(ABOUT));
         let about = about.and_then(|about| serde_json::from_str(about).ok());
         let about = about.ok_or("is not an inversion: POST /v1/inversions makes one")?;
-        Ok(Self { about, tensors: SafeTensors::deserialize(bytes).map_err(refused)? })
+        Ok(Self { about, tensors })
     }
 
     /// The picture as it was inverted.
@@ -135,24 +128,9 @@ fn numbers(view: &TensorView) -> Tensor {
 ///
 /// # Errors
 /// A tensor of another type than f32 or f64.
-pub fn write(about: &About, picture: &RgbImage, code: &[(String, Tensor)]) -> Result<Vec<u8>> {
-    let internal = |error: safetensors::SafeTensorError| Failure::Internal(error.to_string());
-    let data: Vec<Vec<u8>> = code.iter().map(|(_, tensor)| bytes(tensor)).collect::<Result<_>>()?;
-    let pixels = [picture.height() as usize, picture.width() as usize, 3].to_vec();
-    let mut views = vec![(PICTURE.to_owned(), TensorView::new(Dtype::U8, pixels, picture.as_raw()).map_err(internal)?)];
-    for ((name, tensor), data) in code.iter().zip(&data) {
-        let dtype = if tensor.kind() == Kind::Double { Dtype::F64 } else { Dtype::F32 };
-        let shape = tensor.size().iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
-        views.push((name.clone(), TensorView::new(dtype, shape, data).map_err(internal)?));
-    }
+pub fn write(about: &About, picture: &RgbImage, mut code: Vec<(String, Tensor)>) -> Result<Vec<u8>> {
+    let size = [i64::from(picture.height()), i64::from(picture.width()), 3];
+    code.insert(0, (PICTURE.to_owned(), Tensor::from_slice(picture.as_raw()).view(size)));
     let about = serde_json::to_string(about).map_err(|error| Failure::Internal(error.to_string()))?;
-    safetensors::serialize(views, Some(HashMap::from([(ABOUT.to_owned(), about)]))).map_err(internal)
-}
-
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let flat = tensor.reshape([-1]);
-    Ok(match tensor.kind() {
-        Kind::Double => Vec::<f64>::try_from(flat)?.into_iter().flat_map(f64::to_le_bytes).collect(),
-        _ => Vec::<f32>::try_from(flat)?.into_iter().flat_map(f32::to_le_bytes).collect(),
-    })
+    tensors::write(&code, Some((ABOUT, about)))
 }

@@ -92,7 +92,7 @@ impl NullText {
         let walk = walked.clone();
         let loss: Loss =
             Rc::new(move |eps| (walk(eps) - &wanted).square().mean_dim([1i64, 2, 3].as_slice(), false, None));
-        let (mut null, mut adam) = (null.shallow_clone(), Adam::new(&null));
+        let (mut null, mut adam) = (null.shallow_clone(), Adam::new(null));
         let good = self.tolerance * (1.0 + 2.0 * index as f64);
         let rate = self.rate * (1.0 - index as f64 / 100.0).max(0.01);
         for _ in 0..self.iterations {

@@ -1,6 +1,7 @@
 //! Claims jobs that fit and places their runs on devices; passes on what the threads report.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ use crate::{
     job::{ImageState, Job, JobError},
     pixels,
     store::{Claim, Room},
-    task::Plan,
+    task::Task,
 };
 
 /// How often deadlines are looked at.
@@ -164,13 +165,13 @@ async fn begun(engine: &Engine, worker: usize, claim: Claim, counters: Arc<Count
     }
     let started = Job { engine: info, ..claim.job.clone() };
     engine.events().publish(job, attempt, Event::Started(Box::new(started)));
-    match plan(engine, &claim.job, &counters).await {
+    match task(engine, &claim.job, &counters).await {
         // An earlier attempt stored every picture and died before the job's end was.
-        Ok(plan) if plan.pictures.is_empty() => {
+        Ok(None) => {
             results::finish(engine.clone(), job, attempt, Ok(Vec::new())).await;
             None
         }
-        Ok(plan) => Some(Start { job, attempt, plan, counters, span: Span::current() }),
+        Ok(Some(task)) => Some(Start { job, attempt, task, counters, span: Span::current() }),
         Err(failure) => {
             results::finish(engine.clone(), job, attempt, Err(failure)).await;
             None
@@ -178,18 +179,22 @@ async fn begun(engine: &Engine, worker: usize, claim: Claim, counters: Arc<Count
     }
 }
 
-/// The plan of what is still missing of a job; its counters begin at what an earlier attempt made.
-async fn plan(engine: &Engine, job: &Job, counters: &Counters) -> Result<Plan, Failure> {
+/// The task of what is still missing of a job, if anything is; its counters begin at what an earlier attempt made.
+async fn task(engine: &Engine, job: &Job, counters: &Counters) -> Result<Option<Task>, Failure> {
     let images = job.images.iter().map(|image| (image.index, image.state));
     let results = images.chain(job.files.iter().map(|file| (file.index, file.state)));
-    let missing: Vec<u32> =
+    // One of several results of an index may be there already.
+    let missing: BTreeSet<u32> =
         results.filter(|(_, state)| *state == ImageState::Pending).map(|(index, _)| index).collect();
     let made = u64::from(job.request.count()) - missing.len() as u64;
-    let plan = inputs::plan(&engine.0.parts, &job.request, missing).await?;
-    let each = plan.evaluations();
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    let task = inputs::task(&engine.0.parts, &job.request, missing.into_iter().collect()).await?;
+    let each = task.evaluations();
     counters.evaluations.store(each.unwrap_or(0) * made, Relaxed);
     counters.of.store(each.map_or(UNKNOWN, |each| each * u64::from(job.request.count())), Relaxed);
-    Ok(plan)
+    Ok(Some(task))
 }
 
 fn begin(engine: &Engine, worker: usize, starts: Vec<Start>) {

@@ -8,37 +8,62 @@ use super::EngineParts;
 use crate::{
     edit::{self, Code, file::InversionFile},
     error::{Failure, Result},
-    job::{Edit, Generation, Precision, Request},
+    job::{Edit, Features, Generation, Precision, Request},
     pixels::{self, Given},
     store::blobs::Blobs,
-    task::Plan,
+    task::{Plan, Task},
 };
 
-/// The plan of these of a request's pictures.
+/// The task of a request, of which these pictures are still to make.
 ///
 /// # Errors
 /// A request that this version does not read, or an input that is no longer there or does not fit.
-pub async fn plan(parts: &EngineParts, request: &Request, pictures: Vec<u32>) -> Result<Plan> {
-    let generation = request.pictures();
-    let card = parts.catalog.get(Some(&generation.model)).map_err(Failure::Internal)?.clone();
-    let latents = match &generation.latents {
-        Some(given) => Some(latents(&parts.blobs, given, card.latent_for(generation.width, generation.height)).await?),
+pub async fn task(parts: &EngineParts, request: &Request, pictures: Vec<u32>) -> Result<Task> {
+    let card = parts.catalog.get(Some(request.model())).map_err(Failure::Internal)?.clone();
+    let cards = |id: &str| parts.catalog.get(Some(id)).cloned();
+    let task = Task::new(card, request, pictures, &cards)?;
+    Ok(match (task, request) {
+        (Task::Pictures(plan), _) => Task::Pictures(Box::new(filled(parts, *plan).await?)),
+        (Task::Look(look), Request::Features(wish)) => {
+            Task::Look(Box::new(look.with_pictures(seen(parts, wish).await?)))
+        }
+        (task, _) => task,
+    })
+}
+
+/// The plan with all that its request names.
+async fn filled(parts: &EngineParts, plan: Plan) -> Result<Plan> {
+    let latents = match &plan.request.latents {
+        Some(given) => Some(latents(&parts.blobs, given, plan.shape()).await?),
         None => None,
     };
-    let cards = |id: &str| parts.catalog.get(Some(id)).cloned();
-    let plan = Plan::new(card, generation.clone().into_owned(), pictures, &cards)?.with_latents(latents);
-    let plan = match &generation.edit {
-        Some(edit) => editing(parts, plan, &generation, edit).await?,
-        None => plan,
-    };
-    match request {
-        Request::Pictures(_) => Ok(plan),
-        Request::Inversion(inversion) => Ok(plan.inverting(inversion.precision)?),
+    let plan = plan.with_latents(latents);
+    match plan.request.edit.clone() {
+        Some(edit) => editing(parts, plan, &edit).await,
+        None => Ok(plan),
     }
 }
 
+/// The pictures that are looked at, at the size of their request.
+async fn seen(parts: &EngineParts, wish: &Features) -> Result<Vec<RgbImage>> {
+    let mut bytes = Vec::new();
+    for named in [&wish.image].into_iter().chain(&wish.image_b) {
+        bytes.push(blob(&parts.blobs, named).await?);
+    }
+    let (fitting, pixels) = (((wish.width, wish.height), wish.resize), parts.config.limits.pixels);
+    let read = move || {
+        let fitted = |bytes: &Bytes| {
+            let decoded = pixels::decode(bytes, pixels).map_err(Failure::Internal)?;
+            Ok(Given::new(&decoded.rgb, None, fitting, 0).picture)
+        };
+        bytes.iter().map(fitted).collect()
+    };
+    tokio::task::spawn_blocking(read).await.map_err(internal)?
+}
+
 /// The plan with the picture that is edited, and the code that it starts from.
-async fn editing(parts: &EngineParts, plan: Plan, request: &Generation, edit: &Edit) -> Result<Plan> {
+async fn editing(parts: &EngineParts, plan: Plan, edit: &Edit) -> Result<Plan> {
+    let request = &plan.request;
     let Some(named) = &edit.inversion else {
         let given = given(parts, request, edit, None).await?;
         return Ok(plan.with_given(Some(given)));

@@ -10,7 +10,7 @@ use super::{host::Measured, slab::Counters};
 use crate::{
     error::Result,
     model::Card,
-    task::{Plan, Product},
+    task::{Product, Task},
 };
 
 /// What the thread is told.
@@ -30,7 +30,7 @@ pub struct Start {
     /// The attempt it belongs to.
     pub attempt: u32,
     /// What to do.
-    pub plan: Plan,
+    pub task: Task,
     /// How far it is, shared with whoever looks.
     pub counters: Arc<Counters>,
     /// What its log lines stand in.

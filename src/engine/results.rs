@@ -11,7 +11,7 @@ use crate::{
     edit::file::{self, About},
     error::{Failure, Result},
     failpoint,
-    job::{Format, Generation, Job, JobError, Request, Status},
+    job::{Format, Job, JobError, Output, Request, Status},
     model::Card,
     pixels::{self, Given, metadata::PictureText},
     store::{Found, Outcome, Stored, blobs::sha256},
@@ -105,31 +105,40 @@ async fn note(engine: &Engine, (id, attempt): (Uuid, u32), job: &Job, stored: &S
 async fn encoded(job: &Job, card: &Arc<Card>, product: Product) -> Result<Bytes> {
     let (request, card) = (job.request.clone(), card.clone());
     let encode = move || match product.made {
-        Made::Picture(rgb) => drawn(&request.pictures(), &card, product.index, (rgb, product.over)),
+        Made::Picture(rgb) => drawn(&request, &card, product.index, (rgb, product.over)),
         Made::Latents(values) => {
             let (width, height) = request.size();
             pixels::latents::write(&values, card.latent_for(width, height))
         }
-        Made::Code(tensors) => inversion(request, &card, &tensors, product.over),
+        Made::Code(tensors) => inversion(request, &card, tensors, product.over),
+        Made::Features(tensors) => features(&request, &tensors),
     };
     tokio::task::spawn_blocking(encode).await.map_err(internal)?.map(Bytes::from)
 }
 
 /// A picture with what its mask keeps, and with its request in it.
-fn drawn(request: &Generation, card: &Card, index: u32, (rgb, over): (Vec<u8>, Option<Arc<Given>>)) -> Result<Vec<u8>> {
+fn drawn(request: &Request, card: &Card, index: u32, (rgb, over): (Vec<u8>, Option<Arc<Given>>)) -> Result<Vec<u8>> {
     let rgb = match over {
         Some(given) => given.put_back(rgb),
         None => rgb,
     };
-    let text = PictureText::of(request, index, &card.sha256);
-    let text = (request.output.format == Format::Png).then_some(&text);
-    pixels::encode(&rgb, request.width, request.height, request.output, text)
+    let (width, height) = request.size();
+    let pictures = request.pictures();
+    let output = pictures.map_or_else(Output::default, |pictures| pictures.output);
+    let text = pictures.map(|pictures| PictureText::of(pictures, index, &card.sha256));
+    pixels::encode(&rgb, width, height, output, text.as_ref().filter(|_| output.format == Format::Png))
+}
+
+/// Activations with the request that they answer.
+fn features(request: &Request, tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
+    let said = serde_json::to_string(request).map_err(internal)?;
+    pixels::tensors::write(tensors, Some(("darkroom", said)))
 }
 
 fn inversion(
     request: Request,
     card: &Card,
-    tensors: &[(String, Tensor)],
+    tensors: Vec<(String, Tensor)>,
     given: Option<Arc<Given>>,
 ) -> Result<Vec<u8>> {
     match (request, given) {

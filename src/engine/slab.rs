@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     job::Progress,
     model::Card,
-    task::{Plan, Product},
+    task::{Product, Task},
 };
 
 /// How far a run is, readable from any thread.
@@ -110,16 +110,16 @@ pub struct Previews {
 }
 
 impl Previews {
-    /// As the plan's request wishes; 0 evaluations between two previews means none.
-    pub fn of(plan: &Plan) -> Self {
-        let request = &plan.request;
-        Self {
-            card: plan.card.clone(),
-            size: (request.width, request.height),
-            pictures: plan.pictures.clone(),
-            every: u64::from(request.preview_every),
-            shown: 0,
-        }
+    /// As the task's request wishes; 0 evaluations between two previews means none.
+    pub fn of(task: &Task) -> Self {
+        let (size, pictures, every) = match task {
+            Task::Pictures(plan) => {
+                let request = &plan.request;
+                ((request.width, request.height), plan.pictures.clone(), u64::from(request.preview_every))
+            }
+            Task::Look(look) => ((look.request.width, look.request.height), vec![0], 0),
+        };
+        Self { card: task.card().clone(), size, pictures, every, shown: 0 }
     }
 
     /// Whether one is due after so many evaluations of the run.

@@ -26,7 +26,6 @@ use crate::{
     ask::{Letter, Net, Reply},
     config,
     metrics::Metrics,
-    task::work,
 };
 
 /// One device's worker.
@@ -118,14 +117,12 @@ impl Thread {
     }
 
     fn start(&mut self, start: Start) {
-        let Start { job, attempt, plan, counters, span } = start;
-        crate::failpoint::hit_with("crash_prompt", &plan.request.prompt);
+        let Start { job, attempt, task, counters, span } = start;
+        crate::failpoint::hit_with("crash_prompt", task.prompt());
         let net = Net::default();
-        let sampler = plan.request.sampler["name"].as_str().unwrap_or_default();
-        let metric = self.metrics.evaluations_total.with_label_values(&[&*plan.card.id, sampler]);
-        let previews = Previews::of(&plan);
-        let priority = plan.request.priority;
-        let future = work(plan, net.clone(), self.device);
+        let metric = self.metrics.evaluations_total.with_label_values(&[&*task.card().id, task.sampler()]);
+        let (previews, priority) = (Previews::of(&task), task.priority());
+        let future = task.work(net.clone(), self.device);
         let slot = Slot {
             job,
             attempt,

@@ -70,6 +70,8 @@ pub struct Model {
     labels: Option<u32>,
     /// Whether the model reads prompts.
     reads_text: bool,
+    /// What `POST /v1/features` may look into, in the order of the network.
+    blocks: Vec<String>,
     /// What a request gets when it does not say.
     defaults: Defaults,
     /// Calibration files beside the weights.
@@ -248,6 +250,7 @@ fn describe(app: &App, card: &Card) -> Model {
         process: card.process.name(),
         labels: card.labels,
         reads_text: card.text.is_some(),
+        blocks: card.blocks.iter().map(|block| block.name.clone()).collect(),
         defaults: Defaults {
             steps: given.steps,
             guidance: given.guidance,

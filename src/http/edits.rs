@@ -68,7 +68,7 @@ pub async fn accept(app: &App, form: Form) -> Result<Valid> {
     let wanted = Wanted { limits: &app.config.limits, latents, faults };
     let valid = edit(request, &pictures, (card, &cards), wanted).map_err(Problem::invalid)?;
     if let Some(inverted) = &inverted {
-        inverted.fits(&valid.request.pictures(), card, &cards).map_err(Problem::invalid)?;
+        inverted.fits(&valid.request, card, &cards).map_err(Problem::invalid)?;
     }
     let bytes = pictures.image.into_iter().chain(pictures.mask).map(|picture| picture.bytes);
     for bytes in bytes.chain(inverted.map(|inverted| inverted.bytes)) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    edit::Method,
+    edit::{Invert, Method},
     error::Fault,
     http::{
         request::{Beside, GenerateRequest, PromptSyntax, checked, metadata, typed},
@@ -93,7 +93,7 @@ impl InversionRequest {
 
     /// The generation of what the picture shows, which goes the same way down.
     pub fn generation(self, method: &dyn Method) -> GenerateRequest {
-        let scale = || method.invert().and_then(|invert| invert.source_guidance()).map(Value::from);
+        let scale = || method.invert().and_then(Invert::source_guidance).map(Value::from);
         GenerateRequest {
             model: self.model,
             label: self.label,

@@ -96,27 +96,6 @@ impl Check<'_> {
             self.fault("/strength", "must be above 0: without a step there is no code");
         }
         let made = self.generation(request.generation(&*method), None);
-        Some(Inversion {
-            model: made.model,
-            image: image?.reference(),
-            resize,
-            method: name,
-            label: made.label,
-            prompt: made.prompt,
-            negative_prompt: made.negative_prompt,
-            seed: made.seed,
-            width: made.width,
-            height: made.height,
-            clip_skip: made.clip_skip,
-            prompt_syntax: made.prompt_syntax,
-            steps: made.steps,
-            strength,
-            sampler: made.sampler,
-            schedule: made.schedule,
-            guidance: made.guidance,
-            precision,
-            priority: made.priority,
-            metadata: made.metadata,
-        })
+        Some(Inversion::new(made, (image?.reference(), resize), (name, strength), precision))
     }
 }

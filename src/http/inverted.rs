@@ -18,7 +18,7 @@ use crate::{
         error::Result,
         reference::{Earlier, fetch},
     },
-    job::{Generation, Inversion},
+    job::{Inversion, Request},
     model::Card,
     store::blobs::sha256,
     task::{Cards, Plan},
@@ -106,14 +106,14 @@ impl Inverted {
     ///
     /// # Errors
     /// What does not.
-    pub fn fits(&self, request: &Generation, card: &Arc<Card>, cards: Cards) -> Result<(), Vec<Fault>> {
-        let made = self.about.request.edit();
+    pub fn fits(&self, request: &Request, card: &Arc<Card>, cards: Cards) -> Result<(), Vec<Fault>> {
+        let made = Request::from(self.about.request.edit());
         let mut faults = Vec::new();
         if card.sha256 != self.about.model_sha256 {
-            let message = format!("was made by the model `{}` with other weights than it has now", made.model);
+            let message = format!("was made by the model `{}` with other weights than it has now", made.model());
             faults.push(Fault::new("/inversion", message));
         }
-        let [made, asked] = [&made, request].map(|request| serde_json::to_value(request).unwrap_or_default());
+        let [made, asked] = [&made, request].map(|request: &Request| serde_json::to_value(request).unwrap_or_default());
         for field in BOUND.iter().filter(|field| made[**field] != asked[**field]) {
             let message = format!("must be left out or {}: the inversion was made with it", made[*field]);
             faults.push(Fault::new(format!("/{field}"), message));
@@ -121,7 +121,8 @@ impl Inverted {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let plan = Plan::new(card.clone(), request.clone(), vec![0], cards).map_err(|fault| vec![fault])?;
+        let Some(pictures) = request.pictures() else { return Ok(()) };
+        let plan = Plan::new(card.clone(), pictures.clone(), vec![0], cards).map_err(|fault| vec![fault])?;
         let checked = InversionFile::read(&self.bytes).and_then(|file| file.check(&plan.parts(), plan.sizes()));
         checked.map_err(|message| vec![Fault::new("/inversion", message)])
     }

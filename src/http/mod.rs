@@ -20,6 +20,8 @@ pub mod edit_request;
 pub mod edits;
 pub mod error;
 pub mod events;
+pub mod features;
+pub mod features_request;
 pub mod files;
 pub mod form;
 pub mod generations;
@@ -49,6 +51,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(generations::create))
         .routes(routes!(edits::create))
         .routes(routes!(inversions::create))
+        .routes(routes!(features::create))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show, jobs::erase))
         .routes(routes!(jobs::cancel))

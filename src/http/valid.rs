@@ -17,7 +17,7 @@ use crate::{
     model::Card,
     sampler::SAMPLERS,
     schedule,
-    task::{Cards, Plan},
+    task::{Cards, Task},
     wrapper::{self, Stack},
 };
 
@@ -126,7 +126,7 @@ impl Check<'_> {
     }
 
     /// The asked size, else the native one; a fault where the model cannot make it.
-    fn size(&mut self, width: Option<u32>, height: Option<u32>) -> (u32, u32) {
+    pub(super) fn size(&mut self, width: Option<u32>, height: Option<u32>) -> (u32, u32) {
         let native = self.card.native();
         let size = (width.unwrap_or(native.0), height.unwrap_or(native.1));
         for (pointer, pixels) in [("/width", size.0), ("/height", size.1)] {
@@ -233,14 +233,9 @@ impl Check<'_> {
             return None;
         }
         let pictures = (0..request.count()).collect();
-        let plan = Plan::new(self.card.clone(), request.pictures().into_owned(), pictures, self.cards);
-        let plan = plan.and_then(|plan| match request {
-            Request::Pictures(_) => Ok(plan),
-            Request::Inversion(inversion) => plan.inverting(inversion.precision),
-        });
-        match plan {
-            Ok(plan) => {
-                let cost = Cost { evaluations: plan.most(), rows: plan.rows() };
+        match Task::new(self.card.clone(), request, pictures, self.cards) {
+            Ok(task) => {
+                let cost = Cost { evaluations: task.most(), rows: task.rows() };
                 self.faults.extend(self.limits.work(cost, self.card, request.size()));
                 Some(cost)
             }
@@ -253,6 +248,6 @@ impl Check<'_> {
 }
 
 /// A seed from the system's randomness, which is what keys the standard library's hashes; low enough for any count.
-fn draw_seed() -> u64 {
+pub(super) fn draw_seed() -> u64 {
     RandomState::new().hash_one("seed") % (LAST_SEED - 1000)
 }

@@ -9,10 +9,14 @@ use uuid::Uuid;
 
 use crate::error::Code;
 
+mod features;
+mod inversion;
 mod request;
 mod result;
 
-pub use request::{Edit, Format, Generation, Inversion, Output, Precision, Request, Resize};
+pub use features::{Features, Pool};
+pub use inversion::{Inversion, Precision};
+pub use request::{Edit, Format, Generation, Output, Request, Resize};
 pub use result::{File, Image, ImageState};
 
 /// What kind of work a job is.

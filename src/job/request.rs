@@ -1,10 +1,10 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Kind;
+use super::{Features, Inversion, Kind};
 
 /// How pictures are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -61,17 +61,6 @@ pub enum Resize {
     Stretch,
     /// All of it in its own shape, between white margins.
     Pad,
-}
-
-/// The number type of an inversion's arithmetic; the network keeps its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 64 bits.
-    F64,
 }
 
 /// What an edit adds to a generation.
@@ -160,96 +149,6 @@ pub struct Generation {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// An inversion in which nothing is left open; posted again, it gives the same file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Inversion {
-    /// Id from `/v1/models`.
-    pub model: String,
-    /// The blob that holds the picture, `{"blob": "sha256:..."}`.
-    #[schema(value_type = Object)]
-    pub image: Value,
-    /// How the picture was brought to the size.
-    pub resize: Resize,
-    /// `{"name": ..., options}`, every option filled in.
-    #[schema(value_type = Object)]
-    pub method: Value,
-    /// Class index of what the picture shows, for models that take one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<u32>,
-    /// What the picture shows.
-    pub prompt: String,
-    /// What it does not show.
-    pub negative_prompt: String,
-    /// Drives what is drawn, for methods that draw.
-    pub seed: u64,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    /// Text-encoder layers left out at the end.
-    pub clip_skip: u32,
-    /// Always `plain`.
-    pub prompt_syntax: String,
-    /// Steps; absent where the schedule brings its own levels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub steps: Option<u32>,
-    /// Share of the steps that are gone, 0..1.
-    pub strength: f64,
-    /// `{"name": ..., options}`, every option filled in.
-    #[schema(value_type = Object)]
-    pub sampler: Value,
-    /// `{"name": ..., options}`, every option filled in.
-    #[schema(value_type = Object)]
-    pub schedule: Value,
-    /// Towards the prompt: `{"name": ..., options}`, every option filled in.
-    #[schema(value_type = Object)]
-    pub guidance: Value,
-    /// Of the arithmetic.
-    pub precision: Precision,
-    /// -10..10; ages with waiting.
-    pub priority: i32,
-    /// Handed back.
-    pub metadata: BTreeMap<String, String>,
-}
-
-impl Inversion {
-    /// The edit whose first half it is.
-    pub fn edit(&self) -> Generation {
-        let edit = Edit {
-            image: Some(self.image.clone()),
-            inversion: None,
-            mask: None,
-            source_prompt: self.prompt.clone(),
-            source_label: self.label,
-            method: self.method.clone(),
-            strength: self.strength,
-            resize: self.resize,
-        };
-        Generation {
-            model: self.model.clone(),
-            edit: Some(edit),
-            label: self.label,
-            prompt: self.prompt.clone(),
-            negative_prompt: self.negative_prompt.clone(),
-            count: 1,
-            seed: self.seed,
-            width: self.width,
-            height: self.height,
-            clip_skip: self.clip_skip,
-            prompt_syntax: self.prompt_syntax.clone(),
-            steps: self.steps,
-            sampler: self.sampler.clone(),
-            schedule: self.schedule.clone(),
-            guidance: self.guidance.clone(),
-            latents: None,
-            output: Output::default(),
-            preview_every: 0,
-            priority: self.priority,
-            metadata: self.metadata.clone(),
-        }
-    }
-}
-
 /// What a job was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -258,11 +157,19 @@ pub enum Request {
     Pictures(Box<Generation>),
     /// A code.
     Inversion(Box<Inversion>),
+    /// What the network sees.
+    Features(Box<Features>),
 }
 
 impl From<Generation> for Request {
     fn from(generation: Generation) -> Self {
         Self::Pictures(Box::new(generation))
+    }
+}
+
+impl From<Features> for Request {
+    fn from(features: Features) -> Self {
+        Self::Features(Box::new(features))
     }
 }
 
@@ -286,16 +193,8 @@ impl Request {
                     _ => Ok(read.into()),
                 }
             }
-            Kind::Features => Err(serde::de::Error::custom("no features yet")),
+            Kind::Features => Ok(serde_json::from_str::<Features>(json)?.into()),
             Kind::Inversion => Ok(serde_json::from_str::<Inversion>(json)?.into()),
-        }
-    }
-
-    /// The pictures that are made, or the edit whose first half is.
-    pub fn pictures(&self) -> Cow<'_, Generation> {
-        match self {
-            Self::Pictures(generation) => Cow::Borrowed(generation),
-            Self::Inversion(inversion) => Cow::Owned(inversion.edit()),
         }
     }
 
@@ -305,6 +204,7 @@ impl Request {
             Self::Pictures(generation) if generation.edit.is_some() => Kind::Edit,
             Self::Pictures(_) => Kind::Generation,
             Self::Inversion(_) => Kind::Inversion,
+            Self::Features(_) => Kind::Features,
         }
     }
 
@@ -313,6 +213,7 @@ impl Request {
         match self {
             Self::Pictures(generation) => &generation.model,
             Self::Inversion(inversion) => &inversion.model,
+            Self::Features(features) => &features.model,
         }
     }
 
@@ -321,6 +222,24 @@ impl Request {
         match self {
             Self::Pictures(generation) => (generation.width, generation.height),
             Self::Inversion(inversion) => (inversion.width, inversion.height),
+            Self::Features(features) => (features.width, features.height),
+        }
+    }
+
+    /// Seed of the first result.
+    pub fn seed(&self) -> u64 {
+        match self {
+            Self::Pictures(generation) => generation.seed,
+            Self::Inversion(inversion) => inversion.seed,
+            Self::Features(features) => features.seed,
+        }
+    }
+
+    /// The pictures that it asks for, if it does.
+    pub fn pictures(&self) -> Option<&Generation> {
+        match self {
+            Self::Pictures(generation) => Some(generation),
+            _ => None,
         }
     }
 
@@ -328,7 +247,7 @@ impl Request {
     pub fn count(&self) -> u32 {
         match self {
             Self::Pictures(generation) => generation.count,
-            Self::Inversion(_) => 1,
+            Self::Inversion(_) | Self::Features(_) => 1,
         }
     }
 
@@ -337,6 +256,7 @@ impl Request {
         match self {
             Self::Pictures(generation) => generation.priority,
             Self::Inversion(inversion) => inversion.priority,
+            Self::Features(features) => features.priority,
         }
     }
 
@@ -345,6 +265,7 @@ impl Request {
         match self {
             Self::Pictures(generation) => &generation.metadata,
             Self::Inversion(inversion) => &inversion.metadata,
+            Self::Features(features) => &features.metadata,
         }
     }
 
@@ -356,6 +277,7 @@ impl Request {
                 edit.chain([&generation.latents]).flatten().collect()
             }
             Self::Inversion(inversion) => vec![&inversion.image],
+            Self::Features(features) => [&features.image].into_iter().chain(&features.image_b).collect(),
         };
         named.into_iter().filter_map(|named| named.get("blob")?.as_str()).collect()
     }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Format, Generation};
+use super::{Format, Request};
 
 /// Whether a picture is there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,16 +41,17 @@ pub struct Image {
 
 impl Image {
     /// Picture `index` of a request, its id drawn and its bytes not there.
-    pub fn pending(request: &Generation, index: u32) -> Self {
-        let id = Uuid::now_v7();
+    pub fn pending(request: &Request, index: u32) -> Self {
+        let (id, (width, height)) = (Uuid::now_v7(), request.size());
+        let format = request.pictures().map_or(Format::Png, |pictures| pictures.output.format);
         Self {
             id,
             index,
-            seed: request.seed + u64::from(index),
+            seed: request.seed() + u64::from(index),
             state: ImageState::Pending,
-            width: request.width,
-            height: request.height,
-            content_type: request.output.format.content_type().into(),
+            width,
+            height,
+            content_type: format.content_type().into(),
             size_bytes: None,
             sha256: None,
             url: format!("/v1/images/{id}"),
@@ -67,7 +68,7 @@ pub struct File {
     pub index: u32,
     /// The job's seed plus the index.
     pub seed: u64,
-    /// `latents`, `inversion`.
+    /// `latents`, `inversion`, `features`.
     pub kind: String,
     /// Whether it is there yet.
     pub state: ImageState,
@@ -83,12 +84,12 @@ pub struct File {
 
 impl File {
     /// A file of that kind for picture `index` of a request, its id drawn and its bytes not there.
-    pub fn pending(request: &Generation, kind: &str, index: u32) -> Self {
+    pub fn pending(request: &Request, kind: &str, index: u32) -> Self {
         let id = Uuid::now_v7();
         Self {
             id,
             index,
-            seed: request.seed + u64::from(index),
+            seed: request.seed() + u64::from(index),
             kind: kind.into(),
             state: ImageState::Pending,
             content_type: Format::Safetensors.content_type().into(),

@@ -234,6 +234,7 @@ pub fn card_of(shape: [i64; 3], process: Arc<dyn Process>, prediction: Predictio
         degraded,
         steps_offset: 0,
         text: None,
+        blocks: Vec::new(),
         labels: Some(LABELS),
         preview: None,
         defaults: Defaults {

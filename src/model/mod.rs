@@ -82,6 +82,8 @@ pub struct Card {
     pub steps_offset: u32,
     /// How prompts become token ids, for models that read text.
     pub text: Option<Text>,
+    /// The blocks that a tap sees, in the order of the network.
+    pub blocks: Vec<Block>,
     /// Number of classes, for models that take a label.
     pub labels: Option<u32>,
     /// Linear map from latents to RGB in 0..1 for previews: one row of red, green, blue for each channel, then the bias.
@@ -92,6 +94,25 @@ pub struct Card {
     pub sha256: String,
     /// Models of one group share one latent space, so that one may go on where another stopped.
     pub group: String,
+}
+
+/// A block of a network that can be looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// As its weights are called: `down_blocks.0`, and its layers `down_blocks.0.1`.
+    pub name: String,
+    /// Channels of what it gives.
+    pub channels: i64,
+    /// How often the latents are halved there.
+    pub halved: u32,
+}
+
+impl Block {
+    /// Numbers of what it gives for latents of `[h, w]`.
+    pub fn numbers(&self, sides: [i64; 2]) -> u64 {
+        let cells: i64 = sides.iter().map(|side| side >> self.halved).product();
+        (self.channels * cells).unsigned_abs()
+    }
 }
 
 /// The text side of a model.

@@ -1,7 +1,8 @@
 //! Latents as safetensors: what a client sends as the initial noise, and what it gets back.
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, tensor::TensorView};
 
+use super::tensors;
 use crate::error::{Failure, Fault, Result};
 
 /// Bytes of a header that we read at most: one tensor and some words about it.
@@ -14,11 +15,7 @@ const HEADER: u64 = 65536;
 /// A fault at `/latents` that says what is wrong.
 pub fn read(bytes: &[u8], shape: [i64; 3]) -> Result<Vec<f32>, Fault> {
     let fault = |message: String| Fault::new("/latents", message);
-    let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
-    if !length.is_some_and(|length| length <= HEADER && length <= bytes.len() as u64 - 8) {
-        return Err(fault(format!("is not a safetensors file with a header of at most {HEADER} bytes")));
-    }
-    let file = SafeTensors::deserialize(bytes).map_err(|error| fault(refused(&error)))?;
+    let file = tensors::open(bytes, HEADER).map_err(fault)?;
     let (Ok(latents), 1) = (file.tensor("latents"), file.len()) else {
         return Err(fault("must hold exactly one tensor, `latents`".into()));
     };
@@ -31,11 +28,6 @@ pub fn read(bytes: &[u8], shape: [i64; 3]) -> Result<Vec<f32>, Fault> {
         true => Ok(numbers),
         false => Err(fault("`latents` holds a number that is not finite".into())),
     }
-}
-
-/// The reader's words, cut where they repeat what the file says at length.
-fn refused(error: &safetensors::SafeTensorError) -> String {
-    format!("is not a safetensors file: {}", error.to_string().chars().take(200).collect::<String>())
 }
 
 /// Writes latents `[C, h, w]`, row by row, as the one tensor `latents`; equal latents give equal bytes.

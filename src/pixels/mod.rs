@@ -9,6 +9,7 @@ pub mod latents;
 pub mod mask;
 pub mod metadata;
 pub mod preview;
+pub mod tensors;
 
 pub use decode::{Decoded, decode};
 pub use encode::{encode, transcode};

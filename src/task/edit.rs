@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use image::{GrayImage, RgbImage};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     ask::{Net, Stage},
-    edit::{self, Code, Cost, Method, Walker, Words, attention::Prompt, tail},
+    edit::{self, Code, Cost, Invert, Method, Walker, Words, attention::Prompt, tail},
     error::{Failure, Fault, Result},
     guidance::{self, Guidance},
     job::{self, Generation, Precision},
@@ -52,7 +53,7 @@ impl Editing {
     /// A method that this version does not know or read.
     pub fn new(card: &Arc<Card>, request: &Generation, edit: &job::Edit) -> Result<Self, Fault> {
         let method = edit::read(&edit.method).map_err(|fault| fault.under("/method"))?;
-        let scale = method.invert().and_then(|invert| invert.source_guidance());
+        let scale = method.invert().and_then(Invert::source_guidance);
         let source_guidance = scale.map(guidance::scaled).transpose()?;
         let prompts = [edit.source_prompt.as_str(), &request.negative_prompt];
         Ok(Self {
@@ -74,7 +75,7 @@ impl Editing {
     /// # Errors
     /// A method that finds none.
     pub fn inverting(self, guidance: Arc<dyn Guidance>, precision: Precision) -> Result<Self, Fault> {
-        if !self.method.invert().is_some_and(|invert| !invert.parts(1).is_empty()) {
+        if self.method.invert().is_none_or(|invert| invert.parts(1).is_empty()) {
             return Err(Fault::new("/method", "finds no code that could be kept"));
         }
         Ok(Self { source_guidance: Some(guidance), inverts: true, kind: kind(precision), ..self })
@@ -146,8 +147,8 @@ pub async fn edit(mut plan: Plan, net: Net, device: Device) -> Result<Vec<Produc
     let latents = match (plan.legs.first(), editing.method.invert()) {
         (None, _) => repeated(plan, &encoded(plan, &net, given, device).await?),
         (Some(_), None) => {
-            let picture = encoded(plan, &net, given, device).await?;
-            sampled(plan, &net, device, Some(&Known { picture, free: free(plan, given, device) })).await?
+            let known = known(plan, &net, given, device).await?;
+            sampled(plan, &net, device, Some(&known)).await?
         }
         (Some(leg), Some(invert)) => {
             let code = match code {
@@ -190,10 +191,40 @@ async fn coded(net: &Net, code: &Code) -> Result<Made> {
 
 /// The latents `[1, C, h, w]` of the given picture.
 async fn encoded(plan: &Plan, net: &Net, given: &Given, device: Device) -> Result<Tensor> {
-    let (width, height) = (i64::from(plan.request.width), i64::from(plan.request.height));
-    let bytes = Tensor::from_slice(given.picture.as_raw()).view([1, height, width, 3]).to_device(device);
-    let pixels = bytes.permute([0, 3, 1, 2]).to_kind(Kind::Float).contiguous() / 127.5 - 1.0;
+    let pixels = pixels(&given.picture, device);
     Ok(net.ask(question(&plan.card, Stage::Encode, pixels, 0)).await?.output.contiguous())
+}
+
+/// A picture as an autoencoder takes it, `[1, 3, H, W]` in -1..1.
+pub fn pixels(picture: &RgbImage, device: Device) -> Tensor {
+    let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
+    let bytes = Tensor::from_slice(picture.as_raw()).view([1, height, width, 3]).to_device(device);
+    bytes.permute([0, 3, 1, 2]).to_kind(Kind::Float).contiguous() / 127.5 - 1.0
+}
+
+/// What is known of the pictures before the first step. An inpainting network is told what the mask keeps; for others it is
+/// held.
+async fn known(plan: &Plan, net: &Net, given: &Given, device: Device) -> Result<Known> {
+    let (picture, free) = (encoded(plan, net, given, device).await?, free(plan, given, device));
+    match (&given.mask, plan.card.inpaints && free.is_some()) {
+        (Some(mask), true) => {
+            let told = told(plan, net, (&given.picture, mask), device).await?;
+            Ok(Known { picture, free: None, told: Some(told) })
+        }
+        _ => Ok(Known { picture, free, told: None }),
+    }
+}
+
+/// What an inpainting network is told: the mask, at the first pixel of each cell, 1 from half white on, and the latents of
+/// the picture with grey where it may change (as Rombach et al. 2022 trained it).
+async fn told(plan: &Plan, net: &Net, (picture, mask): (&RgbImage, &GrayImage), device: Device) -> Result<Tensor> {
+    let (width, height) = (i64::from(mask.width()), i64::from(mask.height()));
+    let bytes = Tensor::from_slice(mask.as_raw()).view([1, 1, height, width]).to_device(device);
+    let free = bytes.ge(128).to_kind(Kind::Float);
+    let kept = pixels(picture, device) * (1.0 - &free);
+    let latents = net.ask(question(&plan.card, Stage::Encode, kept, 0)).await?.output;
+    let cells = free.upsample_nearest2d([latents.size()[2], latents.size()[3]], None, None);
+    Ok(Tensor::cat(&[cells, latents], 1))
 }
 
 /// The latents, `[1, 1, h, w]` of booleans, in whose pixels any may change, where the method holds the others.

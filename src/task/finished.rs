@@ -21,6 +21,14 @@ pub async fn finished(plan: &Plan, net: &Net, latents: Tensor) -> Result<Vec<Mad
 
 async fn decoded(net: &Net, card: &Card, latents: Tensor) -> Result<Vec<Made>> {
     let pixels = net.ask(question(card, Stage::Decode, latents, 0)).await?.output;
+    drawn(net, &pixels).await
+}
+
+/// The pictures of pixels `[n, 3, H, W]` in -1..1.
+///
+/// # Errors
+/// A device error.
+pub async fn drawn(net: &Net, pixels: &Tensor) -> Result<Vec<Made>> {
     let bytes = ((pixels.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);
     let rows = net.fetch(&bytes.permute([0, 2, 3, 1]).contiguous()).await?;
     (0..rows.size()[0]).map(|k| Ok(Made::Picture(Vec::try_from(rows.get(k).view(-1))?))).collect()

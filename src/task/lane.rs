@@ -25,6 +25,8 @@ pub struct Known {
     pub picture: Tensor,
     /// Where they may change, `[1, 1, h, w]` of booleans; `None` where nothing is held.
     pub free: Option<Tensor>,
+    /// What an inpainting network is told of it, `[1, 1 + C, h, w]`.
+    pub told: Option<Tensor>,
 }
 
 /// The final latents `[n, C, h, w]`: one run for all pictures, or one for each where the way depends on the values.
@@ -32,7 +34,10 @@ pub struct Known {
 /// # Errors
 /// What the network fails with.
 pub async fn sampled(plan: &Plan, net: &Net, device: Device, known: Option<&Known>) -> Result<Tensor> {
-    let own = Prompted::new(&plan.told, plan, net, device).await?;
+    let mut own = Prompted::new(&plan.told, plan, net, device).await?;
+    if let Some(told) = known.and_then(|known| known.told.as_ref()) {
+        own = own.beside("concat", told);
+    }
     let mut partners = Vec::new();
     for told in &plan.partners {
         partners.push(match told {

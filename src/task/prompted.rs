@@ -28,14 +28,28 @@ impl<'a> Prompted<'a> {
     /// # Errors
     /// What the network fails with.
     pub async fn new(told: &'a Told, plan: &Plan, net: &Net, device: Device) -> Result<Self> {
+        Self::of(told, (plan.shape(), plan.request.clip_skip), net, device).await
+    }
+
+    /// The same for latents of a shape, with so many text layers left out.
+    ///
+    /// # Errors
+    /// What the network fails with.
+    pub async fn of(told: &'a Told, (shape, skip): ([i64; 3], u32), net: &Net, device: Device) -> Result<Self> {
         let card = &*told.card;
-        let mu = card.mu(plan.shape(), device);
-        let [positive, negative] = said(told, plan, net, device).await?.map(|cond| match &mu {
+        let mu = card.mu(shape, device).or_else(|| card.unmasked(shape, device));
+        let [positive, negative] = said(told, skip, net, device).await?.map(|cond| match &mu {
             Some(mu) => cond.with("concat", mu.shallow_clone()),
             None => cond,
         });
-        let coordinates = Rc::new(Coordinates::new(card.process.clone(), mu));
+        let coordinates = Rc::new(Coordinates::new(card.process.clone(), mu.filter(|_| !card.inpaints)));
         Ok(Self { card, positive, negative, coordinates })
+    }
+
+    /// The same with one more tensor, one row, under both conditions.
+    pub fn beside(self, name: &'static str, tensor: &Tensor) -> Self {
+        let [positive, negative] = [self.positive, self.negative].map(|cond| cond.with(name, tensor.shallow_clone()));
+        Self { positive, negative, ..self }
     }
 
     /// The network for n pictures.
@@ -52,15 +66,14 @@ impl<'a> Prompted<'a> {
 }
 
 /// What the request says to the network, for and against, in one row each.
-async fn said(told: &Told, plan: &Plan, net: &Net, device: Device) -> Result<[Conditioning; 2]> {
-    let request = &plan.request;
+async fn said(told: &Told, skip: u32, net: &Net, device: Device) -> Result<[Conditioning; 2]> {
     let Some(tokens) = &told.tokens else {
         let label = |label: i64| Conditioning::none().with("label", Tensor::full([1], label, (Kind::Int64, device)));
         return Ok([told.label.map_or(-1, i64::from), -1].map(label));
     };
     let rows = tokens.each_ref().map(|ids| Tensor::from_slice(ids).unsqueeze(0));
     let x = Tensor::cat(&rows, 0).to_device(device);
-    let context = net.ask(question(&told.card, Stage::Embed, x, request.clip_skip)).await?.output;
+    let context = net.ask(question(&told.card, Stage::Embed, x, skip)).await?.output;
     Ok([0, 1].map(|row| Conditioning::none().with("context", context.narrow(0, row, 1))))
 }
 

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("cli", "app catalog config edit engine guidance http job model pixels sampler schedule store telemetry wrapper"),
     ("config", "denoiser process"),
     ("denoiser", "ask guidance process"),
-    ("edit", "ask denoiser guidance job noise process sampler"),
+    ("edit", "ask denoiser guidance job noise pixels process sampler"),
     ("engine", "ask catalog config edit job metrics model noise pixels store task"),
     ("error", ""),
     ("failpoint", ""),

@@ -15,7 +15,7 @@ mod grid;
 mod made;
 mod plot;
 mod report;
-mod run;
+pub mod run;
 mod setup;
 mod style;
 mod table;

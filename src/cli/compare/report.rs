@@ -9,7 +9,7 @@ use super::{
     made::Made,
     setup::{Contestant, Setup},
 };
-use crate::job::{Generation, Job};
+use crate::job::{Job, Request};
 
 /// All that was found out.
 #[derive(Debug, Serialize)]
@@ -116,7 +116,7 @@ impl Report {
         let cells =
             setup.contestants.iter().flat_map(|contestant| setup.steps.iter().map(move |steps| (contestant, *steps)));
         let runs = cells.zip(jobs.iter().zip(made)).map(|(cell, (job, made))| run(cell, job, made, fine)).collect();
-        let request = shared(&fine_job.request.pictures(), &setup.schedule);
+        let request = shared(&fine_job.request, &setup.schedule);
         Ok(Self { darkroom: env!("CARGO_PKG_VERSION"), request, seeds: fine_job.request.count(), reference, runs })
     }
 }
@@ -142,7 +142,8 @@ fn evaluations(job: &Job) -> f64 {
 }
 
 /// The fields that make the picture, without what differs between the runs.
-fn shared(request: &Generation, schedule: &Value) -> Value {
+fn shared(request: &Request, schedule: &Value) -> Value {
+    let Some(request) = request.pictures() else { return Value::Null };
     json!({
         "model": request.model, "label": request.label, "prompt": request.prompt,
         "negative_prompt": request.negative_prompt, "seed": request.seed, "width": request.width, "height": request.height,

@@ -31,7 +31,7 @@ pub struct Weight(pub f64);
 
 /// How the source's attention shapes the picture of the prompt (Hertz et al. 2022).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct CrossControl {
     /// How the words of the source prompt and of the prompt are matched.
     #[schema(inline)]

@@ -6,7 +6,7 @@ use crate::error::Fault;
 
 /// Attention control of three lanes: source, target, and a third that keeps the source's layout (Xu et al. 2023, InfEdit).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct UnifiedControl {
     /// Share of the steps, from the first, in which attention to the text is the source's.
     #[schema(minimum = 0.0, maximum = 1.0)]

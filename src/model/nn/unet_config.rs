@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::{error::Result, model::format::options::Options};
+use crate::{
+    error::Result,
+    model::{Block, format::options::Options},
+};
 
 /// The options of a UNet that are implemented. Lists have one entry for each resolution, finest first.
 #[derive(Clone, Debug)]
@@ -50,6 +53,27 @@ pub struct UnetConfig {
 }
 
 impl UnetConfig {
+    /// The blocks and their layers, as a tap sees them.
+    pub fn blocks(&self) -> Vec<Block> {
+        let last = self.widths.len() - 1;
+        let block = |name: String, place: usize, halved: usize| Block {
+            name,
+            channels: self.widths[place],
+            halved: u32::try_from(halved).expect("few levels"),
+        };
+        let layers = |name: &str, place: usize, layers: i64, after: usize| {
+            let inner: Vec<_> = (0..layers).map(|layer| block(format!("{name}.{layer}"), place, place)).collect();
+            inner.into_iter().chain([block(name.to_owned(), place, after)])
+        };
+        let down = (0..=last).flat_map(|i| layers(&format!("down_blocks.{i}"), i, self.layers[i], (i + 1).min(last)));
+        let middle = self.middle.then(|| block("mid_block".into(), last, last));
+        let up = (0..=last).flat_map(|i| {
+            let place = last - i;
+            layers(&format!("up_blocks.{i}"), place, self.layers[place] + 1, place.saturating_sub(1))
+        });
+        down.chain(middle).chain(up).collect()
+    }
+
     /// Reads a `UNet2DConditionModel` configuration.
     ///
     /// # Errors

@@ -150,6 +150,7 @@ fn card(dir: &Path) -> Result<Card> {
         process: scheduler.process,
         steps_offset: scheduler.steps_offset,
         text: Some(text(dir, &configs.text)?),
+        blocks: configs.unet.blocks(),
         labels: None,
         preview: defaults.preview.clone(),
         defaults,

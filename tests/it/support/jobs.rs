@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use darkroom::{
-    job::{File, Format, Generation, Image, Job, Kind, Output, Progress, Status},
+    job::{File, Format, Generation, Image, Job, Kind, Output, Progress, Request, Status},
     store::NewJob,
 };
 use jiff::Timestamp;
@@ -38,8 +38,9 @@ pub fn generation(prompt: &str, count: u32) -> Generation {
 
 /// A queued job with that request and one row for each picture.
 pub fn new_job(request: Generation) -> NewJob {
-    let safetensors = request.output.format == Format::Safetensors;
-    let indices = || 0..request.count;
+    let (safetensors, metadata) = (request.output.format == Format::Safetensors, request.metadata.clone());
+    let request = Request::from(request);
+    let indices = || 0..request.count();
     let job = Job {
         id: Uuid::now_v7(),
         kind: Kind::Generation,
@@ -60,8 +61,8 @@ pub fn new_job(request: Generation) -> NewJob {
         warnings: Vec::new(),
         error: None,
         usage: None,
-        metadata: request.metadata.clone(),
-        request: request.into(),
+        metadata,
+        request,
     };
     NewJob { rows: job.request.count(), job, deadline: None }
 }
