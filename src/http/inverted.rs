@@ -93,6 +93,9 @@ impl Inverted {
         let known = edit::read(&made).map_err(|fault| fault.under("/inversion"))?;
         let later = known.invert().map_or(&[][..], |invert| invert.later());
         for (option, value) in options.into_iter().filter(|(option, _)| option != "name") {
+            if made[&option] == value {
+                continue;
+            }
             if !later.contains(&option.as_str()) {
                 let message = "belongs to the way back, which the inversion has gone already: leave it out";
                 return Err(Fault::new(format!("/method/{option}"), message));

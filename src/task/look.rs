@@ -86,8 +86,9 @@ pub async fn look(look: Look, net: Net, device: Device) -> Result<Vec<Product>> 
     let states = states(&look, &net, device).await?;
     let prompted = Prompted::of(&look.told, (look.shape(), 0), &net, device).await?;
     let noise = Noise::new(vec![request.seed], &look.shape(), Kind::Float, device);
-    let asked = look.levels().into_iter().zip(0..).map(|(level, k)| {
-        let x = &states * level.alpha + noise.anew(k) * level.sigma;
+    let asked = look.levels().into_iter().map(|level| {
+        // The noise at a time does not depend on what other times are looked at.
+        let x = &states * level.alpha + noise.anew((level.t * 1000.0) as u32) * level.sigma;
         seen(&look, &net, &prompted, (x, level))
     });
     // Up to 30 futures are polled all at each wake, which a run relies on: a request has at most 16 times.

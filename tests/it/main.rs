@@ -20,6 +20,7 @@ mod api_requests;
 mod api_restoring;
 mod api_schedules;
 mod attention_control;
+mod attention_network;
 mod attention_unified;
 mod attention_words;
 mod batching;
