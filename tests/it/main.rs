@@ -35,6 +35,7 @@ mod edits_company;
 mod embedded;
 mod events;
 mod folders;
+mod fuzz;
 mod gradients;
 mod house;
 mod identities;
