@@ -43,13 +43,13 @@ pub fn webp_exif_ends(bytes: &[u8]) -> bool {
 pub fn webp_frames_fit(bytes: &[u8]) -> bool {
     webp_chunks(bytes).all(|chunk| {
         let said = outer(chunk);
-        inner(chunk).filter_map(declared).all(|size| Some(size) == said)
+        lossy(chunk).all(|frame| said.is_some() && declared(frame) == said)
     })
 }
 
 /// Width and height that the lossy frames in a WebP declare, at its top and in the frames of an animation (RFC 9649).
 pub fn webp_frames(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
-    webp_chunks(bytes).flat_map(|chunk| std::iter::once(chunk).chain(inner(chunk)).filter_map(declared))
+    webp_chunks(bytes).flat_map(|chunk| std::iter::once(chunk).chain(lossy(chunk)).filter_map(declared))
 }
 
 /// A chunk's name, its data as far as there are any, and how many bytes of data it claims.
@@ -63,6 +63,16 @@ fn webp_chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
 fn inner((name, data, _): Chunk<'_>) -> impl Iterator<Item = Chunk<'_>> {
     let frame = data.get(16..).filter(|_| name == b"ANMF");
     chunks(frame.unwrap_or_default())
+}
+
+/// The lossy ones of them; what stands behind the alpha is decoded as one, whatever its name.
+fn lossy(chunk: Chunk<'_>) -> impl Iterator<Item = Chunk<'_>> {
+    let mut behind_alpha = false;
+    inner(chunk).filter_map(move |(name, data, length)| {
+        let found = (behind_alpha || name == b"VP8 ").then_some((b"VP8 ".as_slice(), data, length));
+        behind_alpha = name == b"ALPH";
+        found
+    })
 }
 
 /// The size of a frame of an animation.

@@ -239,7 +239,7 @@ fn forms_are_read_as_they_were_written() {
         prop_assert_eq!(read.texts.len() + read.files.len(), parts.len());
         for (name, file, _, bytes) in written {
             let found = read.files.get(name).map(|bytes| &bytes[..]);
-            let found = if file.is_some() { found } else { read.texts.get(name).map(|text| text.as_bytes()) };
+            let found = if file.is_some() { found } else { read.texts.get(name).map(String::as_bytes) };
             prop_assert_eq!(found, Some(bytes), "{}", name);
         }
         Ok(())

@@ -43,6 +43,7 @@ mod inpainting_networks;
 mod inversions;
 mod inversions_drawn;
 mod marginals;
+mod memory;
 mod options;
 mod parity_networks;
 mod parity_pictures;
