@@ -4,6 +4,7 @@ MODEL ?= $(or $(DARKROOM__MODELS__DEFAULT),emoji64)
 DEVICE ?= cpu
 PYTHON ?= python3
 CARGO ?= cargo
+SECONDS ?= 60
 
 # The CUDA flavour lies under a name of its own, so that cargo sees a change of flavour and links anew.
 ifeq ($(DEVICE),cuda)
@@ -12,7 +13,7 @@ ifeq ($(DEVICE),cuda)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test check fmt fmt-check lint doc deny openapi methods bench compare goldens venv libtorch
+.PHONY: help serve build test fuzz check fmt fmt-check lint doc deny openapi methods bench compare goldens venv libtorch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,10 @@ build: libtorch ## target/release/darkroom
 # Many servers at once: their threads should sleep while they wait, not spin.
 test: libtorch ## every test, with all they need
 	OMP_WAIT_POLICY=PASSIVE $(WITH_LIBTORCH) $(CARGO) test --release
+
+# Alone and one after the other, because the address space is watched.
+fuzz: libtorch ## feed mutated pictures, forms and tensors to their readers, each for SECONDS (60)
+	DARKROOM_FUZZ_SECONDS=$(SECONDS) $(WITH_LIBTORCH) $(CARGO) test --release --test it -- fuzz:: --test-threads=1 --nocapture
 
 check: fmt-check test lint doc deny ## all that must hold before a change is merged
 

@@ -11,7 +11,7 @@ use crate::{
     http::{
         edit_request::{EditFields, EditForm, EditRequest},
         error::{Problem, Result},
-        form::Form,
+        form::{Form, pointer},
         generations::{self, submitted},
         inverted::Inverted,
         pictures::{Incoming, read},
@@ -85,7 +85,7 @@ async fn pictures(
     faults: &mut Vec<Fault>,
 ) -> Result<Pictures> {
     let [image, mask] = ["image", "mask"].map(|name| files.remove(name));
-    faults.extend(files.keys().map(|name| Fault::new(format!("/{name}"), "is a file; `image` and `mask` are taken")));
+    faults.extend(files.keys().map(|name| Fault::new(pointer(name), "is a file; `image` and `mask` are taken")));
     let image = read(app, "/image", image, fields.image.as_ref()).await?;
     let mask = read(app, "/mask", mask, fields.mask.as_ref()).await?;
     let mut kept = |read: Result<Option<Incoming>, Fault>| read.map_err(|fault| faults.push(fault)).ok().flatten();

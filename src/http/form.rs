@@ -74,8 +74,7 @@ async fn parts(bytes: Bytes, boundary: String) -> Result<Parts> {
 impl Parts {
     async fn take(&mut self, field: Field<'_>) -> Result<()> {
         let name = field.name().unwrap_or_default().to_owned();
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        let fault = |message: &str| Problem::invalid(vec![Fault::new(pointer, message)]);
+        let fault = |message: &str| Problem::invalid(vec![Fault::new(pointer(&name), message)]);
         if self.texts.contains_key(&name) || self.files.contains_key(&name) {
             return Err(fault("is given more than once"));
         }
@@ -99,7 +98,7 @@ impl Parts {
         let mut faults = Vec::new();
         for (name, text) in &self.texts {
             if text.contains('\0') {
-                faults.push(Fault::new(format!("/{name}"), "must not contain the character U+0000"));
+                faults.push(Fault::new(pointer(name), "must not contain the character U+0000"));
             }
             let value = match type_of(name).as_deref() {
                 Some("string") => Ok(text.as_str().into()),
@@ -108,11 +107,16 @@ impl Parts {
             };
             match value {
                 Ok(value) => drop(fields.insert(name.clone(), value)),
-                Err(problem) => faults.push(Fault::new(format!("/{name}"), problem.to_string())),
+                Err(problem) => faults.push(Fault::new(pointer(name), problem.to_string())),
             }
         }
         if faults.is_empty() { Ok(fields.into()) } else { Err(Problem::invalid(faults)) }
     }
+}
+
+/// The JSON pointer of a field (RFC 6901).
+pub fn pointer(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// A number or a truth value in its text form, else the text.

@@ -57,6 +57,12 @@ pub fn decode(bytes: &[u8], pixels: u64) -> Result<Decoded, String> {
             bounded(decoder.dimensions(), pixels)?;
             // The decoder believes a frame's own size before it compares it with the picture's.
             container::webp_frames(bytes).try_for_each(|size| bounded(size, pixels))?;
+            if !container::webp_exif_ends(bytes) {
+                return Err("is a WebP that breaks off within its EXIF".into());
+            }
+            if !container::webp_frames_fit(bytes) {
+                return Err("is a WebP with a frame of another size than it says".into());
+            }
             let animated = decoder.has_animation();
             finish(decoder, pixels, animated)
         }

@@ -96,7 +96,7 @@ async fn a_form_says_the_same_as_a_document() {
     assert_eq!(app.pixels(&named, 0).await, seen(&app, &json!({"image": job["images"][0]["id"]})).await);
 
     let image = ("image", "a.png|image/png", png(&picture));
-    let bad: [(&[Part], &str); 10] = [
+    let bad: [(&[Part], &str); 12] = [
         (&[("image", "a.png|image/png", b"just a text")], "/image"),
         (&[("seed", "", b"7")], "/image"),
         (&[("image", image.1, &image.2), ("seed", "", b"x")], "/seed"),
@@ -106,6 +106,8 @@ async fn a_form_says_the_same_as_a_document() {
         (&[("image", image.1, &image.2), ("prompt", "", b"\xff\xfe")], "/prompt"),
         (&[("image", image.1, &image.2), ("prompt", "", b"a\0b")], "/prompt"),
         (&[("image", image.1, &image.2), ("extra", "b.png|image/png", &image.2)], "/extra"),
+        (&[("image", image.1, &image.2), ("b~/c", "b.png|image/png", &image.2)], "/b~0~1c"),
+        (&[("image", image.1, &image.2), ("b~/c", "", b"a\0b")], "/b~0~1c"),
         (&[("image", image.1, &image.2), ("sampler", "", b"{\"name\": ")], "/sampler"),
     ];
     for (parts, pointer) in bad {

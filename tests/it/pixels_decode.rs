@@ -12,7 +12,8 @@ use png::{BitDepth, ColorType};
 use proptest::prelude::*;
 
 use crate::support::pictures::{
-    animated_webp, apng, chunk, cmyk, interlaced, mask, noise, png, quarters, raw_png, swollen_webp, turned, written,
+    animated_still, animated_webp, apng, chunk, cmyk, interlaced, mask, noise, png, quarters, raw_png, swollen_webp,
+    turned, written,
 };
 
 const PIXELS: u64 = 1 << 22;
@@ -164,6 +165,32 @@ fn truncated_and_corrupt_files_are_errors() {
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0xff;
     assert!(decode(&flipped, PIXELS).is_err());
+}
+
+/// The decoder wrote past the end of a frame that is smaller than the lossy picture in it.
+#[test]
+fn frames_of_another_size_than_they_say_are_refused() {
+    let rgba = [200; 48 * 32 * 4];
+    let still = webp::Encoder::from_rgba(&rgba, 48, 32).encode(60.0);
+    assert!(decode(&animated_still(&still, (48, 32)), PIXELS).is_ok());
+    for size in [(24, 16), (48, 16), (96, 64)] {
+        let mut bytes = animated_still(&still, size);
+        assert!(refused(&bytes).contains("another size"), "{size:?}");
+        // The decoder does not look at the name of what follows the alpha.
+        let at = bytes.windows(4).rposition(|name| name == b"VP8 ").unwrap();
+        bytes[at] = b'X';
+        assert!(refused(&bytes).contains("another size"), "{size:?}");
+    }
+}
+
+/// The decoder asked for as much memory as the EXIF says that it needs.
+#[test]
+fn exif_that_claims_more_than_the_file_has_is_refused() {
+    let mut bytes = turned(&noise(8, 8), 6, ImageFormat::WebP);
+    assert!(decode(&bytes, PIXELS).is_ok());
+    let at = bytes.windows(4).position(|name| name == b"EXIF").unwrap() + 4;
+    bytes[at..at + 4].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
+    assert!(refused(&bytes).contains("EXIF"));
 }
 
 proptest! {

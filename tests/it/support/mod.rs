@@ -3,7 +3,9 @@
 pub mod app;
 pub mod exact;
 pub mod jobs;
+pub mod mutations;
 pub mod networks;
 pub mod pictures;
 pub mod restoring;
+pub mod samples;
 pub mod server;

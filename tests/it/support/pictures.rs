@@ -162,13 +162,22 @@ fn lossless(picture: &RgbImage) -> Vec<u8> {
 
 /// An animated WebP of these frames.
 pub fn animated_webp(frames: &[RgbImage]) -> Vec<u8> {
-    let (width, height) = frames[0].dimensions();
+    animation(2, frames[0].dimensions(), frames.iter().map(lossless))
+}
+
+/// An animated WebP whose one frame is the lossy picture with transparent parts in a still WebP.
+pub fn animated_still(still: &[u8], size: (u32, u32)) -> Vec<u8> {
+    assert_eq!((&still[12..16], &still[30..34]), (b"VP8X".as_slice(), b"ALPH".as_slice()));
+    animation(0x12, size, std::iter::once(still[30..].to_vec()))
+}
+
+/// An animated WebP of frames of that size, each given as its chunks.
+fn animation(flags: u8, (width, height): (u32, u32), frames: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     let side = |pixels: u32| (pixels - 1).to_le_bytes()[..3].to_vec();
     let size = [side(width), side(height)].concat();
-    let frame =
-        |frame: &RgbImage| riff(b"ANMF", &[vec![0; 6], size.clone(), vec![100, 0, 0, 0], lossless(frame)].concat());
-    let head = riff(b"VP8X", &[vec![2, 0, 0, 0], size.clone()].concat());
-    let all = [head, riff(b"ANIM", &[0; 6]), frames.iter().flat_map(frame).collect()].concat();
+    let frame = |chunks: Vec<u8>| riff(b"ANMF", &[vec![0; 6], size.clone(), vec![100, 0, 0, 0], chunks].concat());
+    let head = riff(b"VP8X", &[vec![flags, 0, 0, 0], size.clone()].concat());
+    let all = [head, riff(b"ANIM", &[0; 6]), frames.flat_map(frame).collect()].concat();
     riff(b"RIFF", &[b"WEBP".to_vec(), all].concat())
 }
 
