@@ -91,7 +91,7 @@ impl Arguments {
             return Err(Misuse("--invert writes a code: name a .safetensors file with --output".into()).into());
         }
         let mut fields = self.shared()?;
-        ["count", "output"].map(|name| fields.remove(name));
+        fields.retain(|name, _| !["count", "output"].contains(&name.as_str()));
         fields.insert("prompt".into(), self.source.clone().into());
         if let Some(label) = self.source_label {
             fields.insert("label".into(), label.into());

@@ -182,7 +182,7 @@ async fn read(app: &App, job: &Job) -> anyhow::Result<Vec<f32>> {
     if let Some(error) = &job.error {
         bail!("{}: {}", error.title, error.detail);
     }
-    let card = app.catalog.get(Some(job.request.model())).map_err(|error| Misuse(error.to_string()))?;
+    let card = app.catalog.get(Some(job.request.model())).map_err(anyhow::Error::msg)?;
     let (width, height) = job.request.size();
     let bytes = app.blobs.get(&file.id.to_string()).await?.context("a result is gone")?;
     latents::read(&bytes, card.latent_for(width, height)).map_err(|fault| anyhow::anyhow!("{fault}"))

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::{Denoiser, question_of};
 use crate::{
-    ask::{Ask, Conditioning, Loss, Want, Wrt},
+    ask::{Ask, Conditioning, Loss, Stage, Want, Wrt},
     error::{Failure, Result},
     process::Level,
 };
@@ -18,6 +18,15 @@ pub struct Graded {
 }
 
 impl Denoiser {
+    /// The latents `[n, C, h, w]` of pixels `[n, 3, H, W]` in -1..1; no evaluation.
+    ///
+    /// # Errors
+    /// What the autoencoder fails with.
+    pub async fn encode(&self, pixels: Tensor) -> Result<Tensor> {
+        let asked = question_of(&self.network, pixels, 0.0, Conditioning::none());
+        Ok(self.net.ask(Ask { stage: Stage::Encode, t: Vec::new(), ..asked }).await?.output)
+    }
+
     /// The noise in the states `x` `[n, C, h, w]` at a level under one condition, one row for each.
     ///
     /// # Errors

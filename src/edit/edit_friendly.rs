@@ -27,11 +27,26 @@ pub struct EditFriendly {
     /// Cells of the latents, right and down, by which the noise is moved around, and the picture with it.
     #[schema(min_items = 2, max_items = 2)]
     pub shift: [i32; 2],
+    /// A colour that the noise is moved towards at every level, and the picture with it; null: none.
+    #[schema(inline)]
+    pub tint: Option<Tint>,
+}
+
+/// A change of colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tint {
+    /// Red, green, blue.
+    #[schema(min_items = 3, max_items = 3)]
+    pub colour: [u8; 3],
+    /// How far, where 1 adds as much as lies between that colour and grey.
+    #[schema(minimum = -2, maximum = 2)]
+    pub share: f64,
 }
 
 impl Default for EditFriendly {
     fn default() -> Self {
-        Self { feather: 0, source_guidance: 3.5, shift: [0, 0] }
+        Self { feather: 0, source_guidance: 3.5, shift: [0, 0], tint: None }
     }
 }
 
@@ -93,7 +108,7 @@ impl Invert for EditFriendly {
     }
 
     fn later(&self) -> &'static [&'static str] {
-        &["feather", "shift"]
+        &["feather", "shift", "tint"]
     }
 
     fn draws(&self) -> bool {
@@ -118,11 +133,39 @@ impl Invert for EditFriendly {
     }
 
     fn edit<'a>(&'a self, code: &'a Code, target: Target<'a>) -> LocalBoxFuture<'a, Result<Tensor>> {
-        let Target { mut run, solver, .. } = target;
-        let [right, down] = self.shift.map(i64::from);
-        let moved = |x: Tensor| if self.shift == [0, 0] { x } else { x.roll([down, right], [-2, -1]) };
-        run.x = moved(code.get("start").shallow_clone());
-        run.noise.give((0..run.grid.len()).map(|k| moved(code.state("noise", k))).collect());
-        solver.sample(run)
+        Box::pin(async move {
+            let Target { mut run, solver, factor, .. } = target;
+            let mut start = code.get("start").shallow_clone();
+            let mut terms: Vec<_> = (0..run.grid.len()).map(|k| code.state("noise", k)).collect();
+            if let Some(tint) = self.tint {
+                let drift = drift(&run, tint, factor).await?;
+                start = combine(&[(1.0, &start), (run.grid.first().alpha, &drift)]);
+                let gains = run.grid.steps().map(|(from, to)| to.alpha - from.alpha);
+                terms = terms.iter().zip(gains).map(|(term, gain)| combine(&[(1.0, term), (gain, &drift)])).collect();
+            }
+            run.x = self.moved(&start);
+            run.noise.give(terms.iter().map(|term| self.moved(term)).collect());
+            solver.sample(run).await
+        })
     }
+}
+
+impl EditFriendly {
+    fn moved(&self, x: &Tensor) -> Tensor {
+        let [right, down] = self.shift.map(i64::from);
+        if self.shift == [0, 0] { x.shallow_clone() } else { x.roll([down, right], [-2, -1]) }
+    }
+}
+
+/// What a tint adds to clean states, `[n, C, h, w]`: the mean latents of its colour less those of grey.
+async fn drift(run: &Run, Tint { colour, share }: Tint, factor: i64) -> Result<Tensor> {
+    let size = run.x.size();
+    let flat = |colour: [u8; 3]| {
+        let values = colour.map(|byte| f32::from(byte) / 127.5 - 1.0);
+        Tensor::from_slice(&values).view([1, 3, 1, 1]).expand([1, 3, size[2] * factor, size[3] * factor], false)
+    };
+    let pixels = Tensor::cat(&[flat(colour), flat([128; 3])], 0).to_device(run.x.device());
+    let latents = run.denoiser.encode(pixels).await?.mean_dim([2i64, 3].as_slice(), true, None);
+    let drift = (latents.narrow(0, 0, 1) - latents.narrow(0, 1, 1)) * share;
+    Ok((drift / run.denoiser.network.coordinates.scale()).expand(&size, false).to_kind(run.x.kind()))
 }

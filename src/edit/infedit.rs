@@ -157,7 +157,7 @@ impl Invert for InfEdit {
 
     fn edit<'a>(&'a self, code: &'a Code, target: Target<'a>) -> LocalBoxFuture<'a, Result<Tensor>> {
         Box::pin(async move {
-            let Target { mut run, source: shown, solver, words } = target;
+            let Target { mut run, source: shown, solver, words, .. } = target;
             let control = self.control(&run, &shown, words)?;
             let (lanes, source) = (self.lanes(), code.get("picture").shallow_clone());
             let (n, own) = (source.size()[0], &run.denoiser.network.conditions);

@@ -43,6 +43,8 @@ pub struct Target<'a> {
     pub solver: &'a dyn AnySolver,
     /// Both prompts, of a model that reads text.
     pub words: Option<&'a Words<'a>>,
+    /// Pixels of a latent's side.
+    pub factor: i64,
 }
 
 /// What the picture shows and the wish, word by word.

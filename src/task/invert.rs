@@ -70,7 +70,8 @@ pub async fn edited(
         let noise = Noise::new(seeds.to_vec(), &plan.shape(), editing.kind, device);
         let x = noise.start().zeros_like();
         let run = run(plan, net, own, Start { x, noise, grid, rows });
-        let target = Target { run, source: source.conditions(n), solver: &*plan.stack.solver, words };
+        let (solver, factor) = (&*plan.stack.solver, i64::from(plan.card.factor));
+        let target = Target { run, source: source.conditions(n), solver, words, factor };
         let x = invert.edit(&code, target).await?;
         Ok::<_, Failure>(own.coordinates.picture(&x, &grid.last()))
     });

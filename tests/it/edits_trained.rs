@@ -72,8 +72,7 @@ async fn one_prompt_gives_the_picture_back() {
     };
     let controlled = json!({"name": "infedit", "attention": {}});
     // InfEdit guides the wish alone.
-    let exact =
-        [(json!("direct"), 4.0), (json!("prompt_to_prompt"), 4.0), (json!("infedit"), 1.0), (controlled, 1.0)];
+    let exact = [(json!("direct"), 4.0), (json!("prompt_to_prompt"), 4.0), (json!("infedit"), 1.0), (controlled, 1.0)];
     for (method, guidance) in exact {
         let found = back(method.clone(), guidance).await;
         assert!(found > 45.0, "{method}: {found} dB");
@@ -149,6 +148,27 @@ async fn what_attention_control_cannot_do_is_named() {
             answer.json()
         );
     }
+}
+
+/// Moved and tinted noise maps move and tint the picture, the more the further.
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_maps_can_be_moved_and_tinted() {
+    let app = trained().await;
+    let image = heart(&app).await;
+    let made = async |more: Value| {
+        let mut method = json!({"name": "edit_friendly", "source_guidance": 1});
+        method.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let wish = json!({"method": method, "prompt": SOURCE, "guidance": 1, "steps": 20});
+        app.pixels(&edited(&app, &image, wish).await, 0).await
+    };
+    let plain = made(json!({})).await;
+    let blue = async |share: f64| redness(&made(json!({"tint": {"colour": [0, 0, 255], "share": share}})).await);
+    let shades = [blue(-0.5).await, redness(&plain), blue(0.5).await, blue(1.0).await];
+    assert!(shades.is_sorted_by(|a, b| a > b), "{shades:?}");
+    let moved = made(json!({"shift": [2, -1]})).await;
+    // Two cells are eight pixels.
+    let back = image::RgbImage::from_fn(64, 64, |x, y| *moved.get_pixel((x + 8) % 64, (y + 60) % 64));
+    assert!(psnr(&back, &plain) > psnr(&moved, &plain) + 5.0, "{} {}", psnr(&back, &plain), psnr(&moved, &plain));
 }
 
 /// What null-text inversion learns is a file that edits start from as often as they like.

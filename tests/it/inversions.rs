@@ -71,7 +71,7 @@ impl Trial<'_> {
     fn edit(&self, code: &Code, x: &Tensor, (from, to): (i64, i64), scale: f64) -> Tensor {
         let (method, solver, run) = (edit::read(&self.method).unwrap(), self.solver(), self.run(x, to, scale));
         let net = run.denoiser.net.clone();
-        let target = Target { run, source: labelled(from, x.size()[0]), solver: &*solver, words: None };
+        let target = Target { run, source: labelled(from, x.size()[0]), solver: &*solver, words: None, factor: 1 };
         drive(&net, self.model, method.invert().unwrap().edit(code, target)).unwrap()
     }
 

@@ -53,7 +53,7 @@ fn walked(model: &Gaussian, (method, sampler): (&Value, &Value), grid: &Grid, co
     let method = edit::read(method).unwrap();
     let solver = solver(sampler);
     let cond = || Conditioning::none().with("label", Tensor::full([1], -1, (Kind::Int64, Device::Cpu)));
-    let target = Target { run, source: Conditions::new(cond(), cond()), solver: &*solver, words: None };
+    let target = Target { run, source: Conditions::new(cond(), cond()), solver: &*solver, words: None, factor: 1 };
     drive(&net, model, method.invert().unwrap().edit(code, target)).unwrap()
 }
 
@@ -207,7 +207,8 @@ fn infedited(model: &Gaussian, sampler: &Value, grid: &Grid, x: &Tensor, labels:
     let invert = method.invert().unwrap();
     let solver = solver(sampler);
     let code = Code::of("picture", x.shallow_clone());
-    let target = Target { run, source: Conditions::new(label(labels[0]), label(-1)), solver: &*solver, words: None };
+    let target =
+        Target { run, source: Conditions::new(label(labels[0]), label(-1)), solver: &*solver, words: None, factor: 1 };
     drive(&net, model, invert.edit(&code, target)).unwrap()
 }
 
