@@ -90,19 +90,28 @@ impl Inverted {
         if chosen != name {
             return Err(Fault::new("/method", format!("must be left out or {name}, which made the inversion")));
         }
-        let known = edit::read(&made).map_err(|fault| fault.under("/inversion"))?;
-        let later = known.invert().map_or(&[][..], |invert| invert.later());
         for (option, value) in options.into_iter().filter(|(option, _)| option != "name") {
-            if made[&option] == value {
-                continue;
-            }
-            if !later.contains(&option.as_str()) {
-                let message = "belongs to the way back, which the inversion has gone already: leave it out";
-                return Err(Fault::new(format!("/method/{option}"), message));
-            }
             made[option] = value;
         }
-        Ok(made)
+        let chosen = edit::canonical(&made).map_err(|fault| fault.under("/method"))?;
+        self.only_later(&chosen)?;
+        Ok(chosen)
+    }
+
+    /// Whether a method differs from the inversion's in options that are read after the code is found.
+    fn only_later(&self, chosen: &Value) -> Result<(), Fault> {
+        let made = &self.about.request.method;
+        let known = edit::read(chosen).map_err(|fault| fault.under("/method"))?;
+        let later = known.invert().map_or(&[][..], |invert| invert.later());
+        let changed = chosen
+            .as_object()
+            .into_iter()
+            .flatten()
+            .find(|(option, value)| made[option.as_str()] != **value && !later.contains(&option.as_str()));
+        changed.map_or(Ok(()), |(option, _)| {
+            let message = "belongs to the way back, which the inversion has gone already: leave it out";
+            Err(Fault::new(format!("/method/{option}"), message))
+        })
     }
 
     /// Whether a request that is valid otherwise fits the inversion.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, Query, Request, State},
     http::StatusCode,
 };
 use serde::Serialize;
@@ -14,7 +14,10 @@ use uuid::Uuid;
 use crate::{
     app::App,
     error::Fault,
-    http::error::{Problem, Result},
+    http::{
+        body,
+        error::{Problem, Result},
+    },
     job::{Job, Kind, Status},
     registry::unknown,
     store::Filter,
@@ -73,8 +76,10 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result
 /// ended stays as it is.
 #[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = Uuid, Path, description = "The job")),
     responses((status = 200, body = Job)))]
-pub async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Job>> {
+pub async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Result<Json<Job>> {
     let job = app.cancel(parse_id(&id, "job")?).await?;
+    // Nothing in the body matters, but a connection on which bytes are left is closed, and the client's next request fails.
+    drop(body::bytes(request, &app).await);
     Ok(Json(Problem::unless_found(job, "job")?))
 }
 

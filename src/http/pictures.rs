@@ -8,7 +8,7 @@ use crate::{
     app::App,
     error::Fault,
     http::{
-        error::{Problem, Result},
+        error::Result,
         reference::{Earlier, fetch},
     },
     pixels::{self, Decoded},
@@ -54,7 +54,12 @@ pub async fn read(
         Err(message) => return Ok(Err(fault(message))),
     };
     let (pixels, read) = (app.config.limits.pixels, bytes.clone());
-    let decoded = spawn_blocking(move || pixels::decode(&read, pixels)).await.map_err(Problem::internal)?;
+    // A decoder that panics has met with a picture that it cannot read.
+    let decoded = spawn_blocking(move || pixels::decode(&read, pixels)).await;
+    let decoded = decoded.unwrap_or_else(|error| {
+        tracing::error!(%error, pointer, "a decoder panicked");
+        Err("cannot be decoded".into())
+    });
     let incoming = |Decoded { rgb, animated }| Some(Incoming { bytes, size: rgb.dimensions(), animated });
     Ok(decoded.map(incoming).map_err(fault))
 }

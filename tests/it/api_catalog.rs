@@ -23,6 +23,7 @@ async fn models_in_openais_shape_and_more() {
     assert_eq!(model, list["data"][0]);
     assert_json_snapshot!(model, { ".sha256" => "[sha256]", ".title" => "[title]", ".licence" => "[licence]" }, @r#"
     {
+      "blocks": [],
       "calibrations": [],
       "created": 0,
       "default": true,

@@ -13,8 +13,10 @@ use tempfile::TempDir;
 use crate::{
     folders::{edit, emoji64, root},
     support::{
+        app::TestApp,
         exact::apart,
         networks::{self, ask, built, context, host, together},
+        pictures::{mask, noise, png, psnr, url},
     },
 };
 
@@ -102,4 +104,47 @@ fn the_engine_serves_it() {
         assert!(apart(&together(&host, &[ask]).remove(0).unwrap().output, &shared.output) < 1e-4);
     }
     assert!(apart(&shared[0].output, &shared[1].output) > 0.05, "the mask is looked at");
+}
+
+/// A model in a folder that holds nothing else.
+fn alone(scale: f64) -> (TempDir, TempDir) {
+    let (model, home) = (widened(scale), TempDir::new().unwrap());
+    fs::rename(model.path(), home.path().join("wide")).unwrap();
+    (model, home)
+}
+
+/// `inpaint` tells the network what is kept; one that does not look makes what it would make without, and pixels that the
+/// mask keeps come back to the byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_tell_it_what_is_kept() {
+    let picture = noise(64, 64);
+    let body = serde_json::json!({
+        "image": url(&png(&picture)), "mask": url(&png(&mask(64, 64, |x, _| x >= 32))), "prompt": "red heart", "steps": 4,
+        "seed": 9, "guidance": 2,
+    });
+    let plain = serde_json::json!({"prompt": "red heart", "steps": 4, "seed": 9, "guidance": 2});
+    let mut seen = Vec::new();
+    for scale in [0.0, 1.0] {
+        let (_gone, home) = alone(scale);
+        let app = TestApp::with(|config| {
+            config.models.dir = home.path().to_owned();
+            config.models.default = "wide".into();
+        })
+        .await;
+        let made = app.edit(&body).await;
+        assert_eq!((&made["status"], &made["usage"]["evaluations"]), (&"succeeded".into(), &4.into()), "{made}");
+        let (edited, generated) = (app.pixels(&made, 0).await, app.pixels(&app.generate(&plain).await, 0).await);
+        for (x, y, pixel) in edited.enumerate_pixels().filter(|(x, ..)| *x < 32) {
+            assert_eq!(pixel, picture.get_pixel(x, y));
+        }
+        let right = |picture: &image::RgbImage| image::imageops::crop_imm(picture, 32, 0, 32, 64).to_image();
+        seen.push((psnr(&right(&edited), &right(&generated)), right(&edited)));
+        let other = serde_json::json!({"image": body["image"], "mask": url(&png(&mask(64, 64, |_, y| y >= 32))),
+            "prompt": "red heart", "steps": 4, "seed": 9, "guidance": 2});
+        let other = app.pixels(&app.edit(&other).await, 0).await;
+        let both = |picture: &image::RgbImage| image::imageops::crop_imm(picture, 40, 40, 24, 24).to_image();
+        seen.push((psnr(&both(&edited), &both(&other)), right(&other)));
+    }
+    assert!(seen[0].0 > 50.0 && seen[1].0 > 50.0, "it does not look: {} {}", seen[0].0, seen[1].0);
+    assert!(seen[2].0 < 45.0 && seen[3].0 < 45.0, "it looks: {} {}", seen[2].0, seen[3].0);
 }

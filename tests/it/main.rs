@@ -47,6 +47,7 @@ mod inversions;
 mod inversions_drawn;
 mod marginals;
 mod memory;
+mod null_text;
 mod options;
 mod parity_networks;
 mod parity_pictures;
