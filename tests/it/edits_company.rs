@@ -26,7 +26,11 @@ async fn an_edit_in_company_is_the_edit_alone() {
     let app = trained().await;
     let image = url(&png(&noise(64, 64)));
     let masked = url(&png(&mask(64, 64, |x, y| x > 20 && y < 40)));
+    let from_code = |method: Value| json!({"prompt": "a cat, noto style", "source_prompt": "a dog, noto style", "steps": 4, "seed": 9, "method": method});
+    let controlled = json!({"name": "infedit", "attention": {"target_words": ["cat"]}});
+    let methods = [json!("direct"), json!("prompt_to_prompt"), json!("edit_friendly"), json!("edict"), controlled];
     let mut edits = vec![wish(0), wish(1), wish(2)];
+    edits.extend(methods.map(from_code));
     edits.iter_mut().for_each(|edit| edit["image"] = json!(image));
     edits[1]["mask"] = json!(masked);
     edits[2]["method"] = json!({"name": "inpaint", "resample": 2, "jump": 1});

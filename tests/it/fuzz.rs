@@ -16,7 +16,11 @@ use axum::{
     response::IntoResponse,
 };
 use darkroom::{
-    http::{edit_request::EditRequest, edits, error::Problem, form::Form, json},
+    edit::{
+        Part, Sizes,
+        file::{self, About, InversionFile},
+    },
+    http::{edit_request::EditRequest, edits, error::Problem, form::Form, json as documents},
     model::format::safetensors,
     pixels::{decode, latents},
 };
@@ -26,11 +30,14 @@ use proptest::{
     sample::{Index, select},
     test_runner::{Config, RngSeed, TestCaseError, TestCaseResult, TestRunner},
 };
+use serde_json::json;
+use tch::{Device, Kind, Tensor};
 use tokio::runtime::Runtime;
 
 use crate::support::{
     app::TestApp,
     mutations::{checksummed, mutated, mutations},
+    pictures::noise,
     samples,
 };
 
@@ -165,13 +172,42 @@ fn mutated_tensors_are_read_or_refused() {
     });
 }
 
+/// An inversion of an 8 by 8 picture with a code of two states.
+fn inversion() -> Vec<u8> {
+    let request = json!({
+        "model": "gaussian", "image": {"blob": "sha256:00"}, "resize": "crop", "method": {"name": "bdia"}, "prompt": "",
+        "negative_prompt": "", "seed": 1, "width": 8, "height": 8, "clip_skip": 0, "prompt_syntax": "plain", "steps": 4,
+        "strength": 1.0, "sampler": {"name": "bdia"}, "schedule": {"name": "trailing"}, "guidance": {"name": "none"},
+        "precision": "f32", "priority": 0, "metadata": {},
+    });
+    let about = About { request: serde_json::from_value(request).unwrap(), model_sha256: "00".into() };
+    let pair = Tensor::arange(128, (Kind::Float, Device::Cpu)).view([2, 1, 8, 8]);
+    file::write(&about, &noise(8, 8), vec![("pair".into(), pair)]).unwrap()
+}
+
+#[test]
+fn mutated_inversions_are_read_or_refused() {
+    let (parts, sizes) = ([("pair", Part::States(2))], Sizes { state: [1, 8, 8], text: [0, 0] });
+    InversionFile::read(&inversion()).unwrap().check(&parts, sizes).unwrap();
+    fuzz(10_000, &changed(vec![inversion()]), move |Bytes(bytes)| {
+        let Ok(file) = InversionFile::read(&bytes) else { return Ok(()) };
+        if file.check(&parts, sizes).is_ok() {
+            let code = file.code(&parts, sizes).unwrap();
+            prop_assert_eq!(code.get("pair").size(), [1, 2, 1, 8, 8]);
+            let request = &file.about.request;
+            prop_assert_eq!(file.picture().unwrap().dimensions(), (request.width, request.height));
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn mutated_documents_are_read_or_refused() {
     let samples = samples::documents();
-    assert!(samples.iter().all(|sample| json::parse(sample).is_ok()));
-    fuzz(20_000, &changed(samples), |Bytes(bytes)| match json::parse(&bytes) {
+    assert!(samples.iter().all(|sample| documents::parse(sample).is_ok()));
+    fuzz(20_000, &changed(samples), |Bytes(bytes)| match documents::parse(&bytes) {
         Ok(document) => {
-            let again = json::parse(document.to_string().as_bytes());
+            let again = documents::parse(document.to_string().as_bytes());
             prop_assert_eq!(again.map_err(|problem| TestCaseError::fail(problem.to_string()))?, document);
             Ok(())
         }
