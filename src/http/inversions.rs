@@ -6,6 +6,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 
 use crate::{
     app::App,
+    edit,
     error::Fault,
     http::{
         body,
@@ -86,8 +87,8 @@ impl Check<'_> {
             Some(given) => self.read_method(given)?,
             None => self.read_method(&"ddim".into())?,
         };
-        let said = request.method.as_ref().and_then(|method| method.get("source_guidance"));
-        if said.is_some_and(|said| !said.is_null()) {
+        let usual = edit::canonical(&name["name"]).ok().map(|usual| usual["source_guidance"].clone());
+        if usual.is_some_and(|usual| usual != name["source_guidance"]) {
             self.fault("/method/source_guidance", "must be left out: it is the inversion's own `guidance`");
         }
         let (resize, precision) = (request.resize, request.precision);

@@ -2,7 +2,6 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
-use futures_util::future::try_join_all;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
@@ -86,13 +85,11 @@ pub async fn look(look: Look, net: Net, device: Device) -> Result<Vec<Product>> 
     let states = states(&look, &net, device).await?;
     let prompted = Prompted::of(&look.told, (look.shape(), 0), &net, device).await?;
     let noise = Noise::new(vec![request.seed], &look.shape(), Kind::Float, device);
-    let asked = look.levels().into_iter().map(|level| {
-        // The noise at a time does not depend on what other times are looked at.
-        let x = &states * level.alpha + noise.anew((level.t * 1000.0) as u32) * level.sigma;
-        seen(&look, &net, &prompted, (x, level))
-    });
-    // Up to 30 futures are polled all at each wake, which a run relies on: a request has at most 16 times.
-    let seen: Vec<BTreeMap<String, Tensor>> = try_join_all(asked).await?;
+    let levels = look.levels();
+    // The noise at a time does not depend on what other times are looked at.
+    let noised = |level: &Level| &states * level.alpha + noise.anew((level.t * 1000.0) as u32) * level.sigma;
+    let noised: Vec<Tensor> = levels.iter().map(noised).collect();
+    let seen = seen(&look, &net, &prompted, (&noised, &levels)).await?;
     match look.pictures.len() {
         1 => activations(&look, &net, &seen).await,
         _ => changed(&look, &net, &seen).await,
@@ -107,30 +104,34 @@ async fn states(look: &Look, net: &Net, device: Device) -> Result<Tensor> {
     Ok(latents.contiguous())
 }
 
-/// What the chosen blocks give for states `[n, C, h, w]` at a level.
+/// What the chosen blocks give for states `[n, C, h, w]` at each of some levels, all in one forward.
 async fn seen(
     look: &Look,
     net: &Net,
     prompted: &Prompted<'_>,
-    (x, level): (Tensor, Level),
-) -> Result<BTreeMap<String, Tensor>> {
-    let n = x.size()[0];
+    (states, levels): (&[Tensor], &[Level]),
+) -> Result<Vec<BTreeMap<String, Tensor>>> {
+    let n = states[0].size()[0];
+    let pictures = states.iter().zip(levels).map(|(x, level)| prompted.coordinates.picture(x, level));
+    let x = Tensor::cat(&pictures.collect::<Vec<_>>(), 0);
+    let each = usize::try_from(n).expect("a size is not negative");
     let recorder = Rc::new(Recorder { wanted: look.request.blocks.clone(), seen: RefCell::default() });
-    let rows = usize::try_from(n).expect("a size is not negative");
     let ask = Ask {
         model: look.card.id.clone(),
         stage: Stage::Predict,
-        x: prompted.coordinates.picture(&x, &level),
-        t: vec![level.t; rows],
-        cond: prompted.conditions(n).positive().clone(),
+        t: levels.iter().flat_map(|level| std::iter::repeat_n(level.t, each)).collect(),
+        cond: prompted.conditions(x.size()[0]).positive().clone(),
+        x,
         skip: 0,
         together: true,
-        pictures: 1,
+        pictures: levels.len(),
         tap: Some(recorder.clone()),
         want: Want::Output,
     };
     net.ask(ask).await?;
-    Ok(recorder.seen.take())
+    let all = recorder.seen.take();
+    let of = |k: i64| all.iter().map(|(block, x)| (block.clone(), x.narrow(0, k * n, n))).collect();
+    Ok((0..).take(levels.len()).map(of).collect())
 }
 
 /// The activations of one picture, `{block}.t{time}`: `[c, h, w]`, or `[c]` where they are pooled.

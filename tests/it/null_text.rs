@@ -89,6 +89,5 @@ fn left(iterations: u32, scale: f64) -> f64 {
 #[test]
 fn the_learned_text_leads_back_to_the_picture() {
     let found: Vec<_> = [1, 10, 100].map(|iterations| left(iterations, 7.5)).into();
-    assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
-    assert!(found[2] < 0.02 && found[0] > 5.0 * found[2], "{found:?}");
+    assert!(found[0] > 1.0 && found[1] < 0.02 && found[2] < 0.02, "{found:?}");
 }

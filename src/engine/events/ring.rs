@@ -16,6 +16,9 @@ use crate::job::Progress;
 /// Bytes that a frame costs beside its data.
 const FRAME_BYTES: usize = 96;
 
+/// Bytes that the events of a job may take once it has ended: many such jobs are kept for a while.
+const ENDED_BYTES: usize = 128 << 10;
+
 /// A ring bounded in bytes; its frames are numbered without gaps.
 pub struct Ring {
     limit: usize,
@@ -109,6 +112,8 @@ impl Ring {
                 self.tell(job.status.name(), &job);
                 self.ended = true;
                 self.previews = HashMap::new();
+                self.limit = self.limit.min(ENDED_BYTES);
+                self.trim();
             }
         }
     }
@@ -153,10 +158,17 @@ impl Ring {
         let data: Arc<str> = serde_json::to_string(data).expect("events are plain data").into();
         self.bytes += data.len() + FRAME_BYTES;
         self.frames.push_back(Arc::new(Frame { id, name, data }));
+        self.trim();
+    }
+
+    fn trim(&mut self) {
         while self.bytes > self.limit && self.frames.len() > 1 {
             let Some(oldest) = self.frames.pop_front() else { break };
             self.bytes -= oldest.data.len() + FRAME_BYTES;
             self.fallen = Some(oldest.id);
+        }
+        if self.ended {
+            self.frames.shrink_to_fit();
         }
     }
 }
