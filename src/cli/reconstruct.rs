@@ -140,7 +140,8 @@ impl Arguments {
         let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
         let mut method = if method.is_string() { json!({ "name": method }) } else { method.clone() };
         // Where the noise is found under guidance of its own, it is that of the way down.
-        if method["name"] == "edit_friendly" && method.get("source_guidance").is_none() {
+        let own = ["edit_friendly", "bdia", "edict"].iter().any(|name| method["name"] == *name);
+        if own && method.get("source_guidance").is_none() {
             method["source_guidance"] = self.guidance.into();
         }
         let request = json!({

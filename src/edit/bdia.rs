@@ -12,16 +12,22 @@ use crate::{
 
 /// BDIA walked backwards to two neighbouring states, and forwards from both under another prompt; exact but for rounding
 /// (Zhang et al. 2024, section 4.2). `gamma` is the sampler's.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Bdia {
     /// Pixels over which the edge of a mask is spread, as a tent of that half width along both axes.
     #[schema(minimum = 0, maximum = 256)]
     pub feather: u32,
     /// Guidance towards `source_prompt` on the way back; null: the request's, which gives the picture back where the prompts
-    /// are the same.
+    /// are the same, but breaks up other edits.
     #[schema(minimum = 0, maximum = 100)]
     pub source_guidance: Option<f64>,
+}
+
+impl Default for Bdia {
+    fn default() -> Self {
+        Self { feather: 0, source_guidance: Some(1.0) }
+    }
 }
 
 impl Method for Bdia {

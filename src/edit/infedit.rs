@@ -20,7 +20,8 @@ use crate::{
 
 /// Editing without inversion: beside the picture walks the source, whose noise is known at every level, and the difference of
 /// what the network says under both prompts moves the picture (Xu et al. 2024, eq. 10 to 13). Only the wish is guided: with
-/// both prompts the same and guidance 1 it gives the picture back. It serves any sampler; `lcm` is the paper's, for models distilled to few steps.
+/// both prompts the same and guidance 1 it gives the picture back. It serves any sampler: `lcm` is the paper's, for models distilled to few steps; others do
+/// better with `ddim`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct InfEdit {
@@ -42,7 +43,7 @@ impl Method for InfEdit {
     }
 
     fn sampler(&self) -> Option<serde_json::Value> {
-        Some("lcm".into())
+        Some("ddim".into())
     }
 
     fn carried_by(&self, walker: &Walker) -> Result<(), Fault> {

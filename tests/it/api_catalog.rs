@@ -145,7 +145,7 @@ async fn metrics_move_as_they_should() {
     let job = app.submit(&json!({"count": 16, "steps": 1000, "sampler": "ddpm", "guidance": 3, "label": 1})).await;
     let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
     // How long a job took is told of those that began.
-    while app.get(&path).await.json()["status"] == "queued" {
+    while app.get(&path).await.json()["progress"]["evaluations"] == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     app.post(&format!("{path}/cancel"), &json!({})).await;

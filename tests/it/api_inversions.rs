@@ -36,7 +36,7 @@ async fn an_edit_from_the_file_is_the_edit_from_the_picture() {
         let common = json!({"image": image, "method": method, "steps": 20, "seed": 3});
         let mut inversion = common.clone();
         // The way back under the scale that the edit's own way back has.
-        let scale = json!({"ddim": 1, "direct": 1, "edit_friendly": 3.5, "bdia": 2, "edict": 2});
+        let scale = json!({"ddim": 1, "direct": 1, "edit_friendly": 3.5, "bdia": 1, "edict": 1});
         inversion
             .as_object_mut()
             .unwrap()
