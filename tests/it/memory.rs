@@ -16,7 +16,7 @@ const GROWTH: f64 = 1.1;
 
 #[tokio::test]
 async fn memory_is_as_it_was_after_many_edits() {
-    flat(370, 12, 60).await;
+    flat(370, 24, 60).await;
 }
 
 /// Some minutes: `cargo test --release --test it -- --ignored thousands --nocapture`
