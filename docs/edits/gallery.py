@@ -98,14 +98,15 @@ def row(scores, wish, source, cell):
 def table(wishes, columns, sources, made):
     """Means over the wishes."""
     scores, columns = Scores(), [*columns, {"title": "(the picture itself)"}]
-    lines = ["| method | structure distance, 1e-3 | text score, % | PSNR, dB | evaluations |", "|---|--:|--:|--:|--:|"]
+    lines = ["| method | structure distance, 1e-3 | text score, % | PSNR, dB | evaluations |"]
+    lines.append("|---|--:|--:|--:|--:|")
     for place, column in enumerate(columns):
         print(f"\r{place + 1} of {len(columns)} scored", end="", file=sys.stderr, flush=True)
         cells = [made.get((k, place), (source, 0)) for k, source in enumerate(sources)]
         rows = [row(scores, *each) for each in zip(wishes, sources, cells)]
         structure, text, decibels, evaluations = np.mean(rows, axis=0)
         level = "-" if np.isinf(decibels) else f"{decibels:.1f}"
-        lines.append(f"| {column['title']} | {structure:.1f} | {text:+.1f} | {level} | {evaluations:.0f} |")
+        lines.append(f"| {column['title']} | {structure:.1f} | {text:+.2f} | {level} | {evaluations:.0f} |")
     print(file=sys.stderr)
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of 1000: for the structure few, where most of the picture is left; for the text where shape and colour are decided.
+# Of 1000: for the structure few, where most of the picture is left; for the text nearly all.
 STRUCTURE_TIMES = [50, 100, 200]
 TEXT_TIMES = list(range(50, 950, 100))
 NOISES = 4
@@ -73,12 +73,13 @@ class Scores:
         texts = self.text(shown), self.text(wished)
         shares = []
         for time in TEXT_TIMES:
-            errors = [(self.predicted(edited, time, text) - self.noises).square().mean() for text in texts]
-            of_source, of_wish = errors
+            said = [self.predicted(edited, time, text) for text in texts]
+            of_source, of_wish = [(noise - self.noises).square().mean() for noise in said]
             shares.append((of_source - of_wish) / (of_source + of_wish))
         return torch.stack(shares).mean().item()
 
 
 def psnr(source, edited):
-    """Of pictures of bytes, in dB."""
-    return 10 * np.log10(255**2 / np.square(source.astype(float) - edited).mean())
+    """Of pictures of bytes, in dB; infinite where they are the same."""
+    mean = np.square(source.astype(float) - edited).mean()
+    return 10 * np.log10(255**2 / mean) if mean else np.inf
