@@ -13,7 +13,7 @@ ifeq ($(DEVICE),cuda)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test fuzz check fmt fmt-check lint doc deny openapi methods bench compare goldens venv libtorch
+.PHONY: help serve build test fuzz check fmt fmt-check lint doc deny openapi methods bench compare edits goldens venv libtorch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: build venv ## measure against a bare loop and a Python server, on this ma
 
 compare: build ## compare samplers on the embedded model, as docs/compare shows it
 	$(WITH_LIBTORCH) docs/compare/make.sh
+
+edits: build venv ## edit real pictures by every method, as docs/edits shows it
+	$(WITH_LIBTORCH) docs/edits/make.sh
 
 goldens: venv ## the golden numbers of tests/data, anew
 	.venv/bin/python tests/data/make_goldens.py
