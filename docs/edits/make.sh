@@ -15,4 +15,4 @@ reconstruct() {
 reconstruct reconstruct --method ddim --method direct --method edit_friendly --method bdia --method edict \
     --method infedit --method prompt_to_prompt
 # Apart, because its gradients take longer than all the others together.
-reconstruct reconstruct-null-text --method null_text
+reconstruct reconstruct-null-text --method null_text --steps 10
