@@ -198,7 +198,8 @@ pub trait AnySolver: Send + Sync {
     fn times(&self) -> Option<Vec<f64>>;
     /// How many estimates it weighs at most, where it is a rule.
     fn history(&self) -> Option<usize>;
-    /// See [`lacking`](march::lacking); `None` where it is no rule.
+    /// What each of its steps lacks on a given path, of one state more than there are estimates: `path[k + 1]` less what the
+    /// step makes of `path[k]`, without noise. `None` where it is no rule.
     fn lacking(&self, run: &Run, path: &[Tensor], estimates: Vec<Estimate>) -> Option<Vec<Tensor>>;
     /// See [`Solver::reversible`].
     fn reversible(&self) -> Option<&dyn Reversible>;
