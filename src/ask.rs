@@ -208,6 +208,12 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// These rows for a stage of a model, with nothing beside them; it advances no picture.
+    pub fn new(model: Arc<str>, stage: Stage, x: Tensor) -> Self {
+        let (cond, want) = (Conditioning::none(), Want::Output);
+        Self { model, stage, x, t: Vec::new(), cond, skip: 0, together: false, pictures: 0, tap: None, want }
+    }
+
     /// Rows of this question.
     pub fn rows(&self) -> usize {
         usize::try_from(self.x.size()[0]).expect("a size is not negative")

@@ -23,8 +23,7 @@ impl Denoiser {
     /// # Errors
     /// What the autoencoder fails with.
     pub async fn encode(&self, pixels: Tensor) -> Result<Tensor> {
-        let asked = question_of(&self.network, pixels, 0.0, Conditioning::none());
-        Ok(self.net.ask(Ask { stage: Stage::Encode, t: Vec::new(), ..asked }).await?.output)
+        Ok(self.net.ask(Ask::new(self.network.model.clone(), Stage::Encode, pixels)).await?.output)
     }
 
     /// The noise in the states `x` `[n, C, h, w]` at a level under one condition, one row for each.

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tch::Tensor;
 
 use crate::{
-    ask::{Ask, Conditioning, Net, Rows, Stage, Tap, Want},
+    ask::{Ask, Conditioning, Net, Rows, Stage, Tap},
     error::Result,
     guidance::{Branch, Guidance},
     process::{Grid, Level},
@@ -211,18 +211,8 @@ fn question(network: &Network, x: &Tensor, t: f64, branches: &'static [Branch]) 
 
 /// A question about pictures `[n, C, h, w]` at one time, with what goes along with them.
 fn question_of(network: &Network, x: Tensor, t: f64, cond: Conditioning) -> Ask {
-    Ask {
-        model: network.model.clone(),
-        stage: Stage::Predict,
-        t: vec![t; usize::try_from(x.size()[0]).expect("a size is not negative")],
-        x,
-        cond,
-        skip: 0,
-        together: false,
-        pictures: 0,
-        tap: None,
-        want: Want::Output,
-    }
+    let t = vec![t; usize::try_from(x.size()[0]).expect("a size is not negative")];
+    Ask { t, cond, ..Ask::new(network.model.clone(), Stage::Predict, x) }
 }
 
 /// The answers of a question.

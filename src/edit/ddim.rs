@@ -35,10 +35,6 @@ impl Default for Ddim {
 }
 
 impl Method for Ddim {
-    fn strength(&self) -> f64 {
-        1.0
-    }
-
     fn feather(&self) -> u32 {
         self.feather
     }

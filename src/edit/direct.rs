@@ -25,10 +25,6 @@ pub struct Direct {
 }
 
 impl Method for Direct {
-    fn strength(&self) -> f64 {
-        1.0
-    }
-
     fn feather(&self) -> u32 {
         self.feather
     }
@@ -56,20 +52,38 @@ impl Invert for Direct {
     }
 
     fn parts(&self, steps: usize) -> Vec<(&'static str, Part)> {
-        vec![("path", Part::States(steps + 1))]
+        parts(steps)
     }
 
     fn cost(&self, grid: &Grid, _solver: &dyn AnySolver) -> Cost {
-        Cost::of(grid.len(), grid.len())
+        cost(grid)
     }
 
     fn find<'a>(&'a self, run: Run, _solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
-        Box::pin(async move { Ok(Code::of("path", Tensor::stack(&ddim::path(&run, 1).await?, 1))) })
+        Box::pin(found(run))
     }
 
     fn edit<'a>(&'a self, code: &'a Code, target: Target<'a>) -> LocalBoxFuture<'a, Result<Tensor>> {
         Box::pin(walked(code, beside(target), None))
     }
+}
+
+/// The tensors of a code that is retraced: a state at each level.
+pub fn parts(steps: usize) -> Vec<(&'static str, Part)> {
+    vec![("path", Part::States(steps + 1))]
+}
+
+/// An evaluation for each step of either half.
+pub fn cost(grid: &Grid) -> Cost {
+    Cost::of(grid.len(), grid.len())
+}
+
+/// The states at each level of a run's grid that DDIM leads back to.
+///
+/// # Errors
+/// What the network fails with.
+pub async fn found(run: Run) -> Result<Code> {
+    Ok(Code::of("path", Tensor::stack(&ddim::path(&run, 1).await?, 1)))
 }
 
 /// What steps beside the walk: it is told of each, and may change where it leads.

@@ -34,10 +34,6 @@ pub struct InfEdit {
 }
 
 impl Method for InfEdit {
-    fn strength(&self) -> f64 {
-        1.0
-    }
-
     fn feather(&self) -> u32 {
         self.feather
     }

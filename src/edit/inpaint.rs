@@ -63,10 +63,6 @@ impl Method for Inpaint {
         legs
     }
 
-    fn strength(&self) -> f64 {
-        1.0
-    }
-
     fn feather(&self) -> u32 {
         self.feather
     }

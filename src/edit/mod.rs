@@ -44,7 +44,9 @@ pub trait Method: Send + Sync {
     }
 
     /// What a request's `strength` is when it does not say.
-    fn strength(&self) -> f64;
+    fn strength(&self) -> f64 {
+        1.0
+    }
 
     /// Pixels over which the edge of a mask is spread.
     fn feather(&self) -> u32;

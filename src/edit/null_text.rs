@@ -42,10 +42,6 @@ impl Default for NullText {
 }
 
 impl Method for NullText {
-    fn strength(&self) -> f64 {
-        1.0
-    }
-
     fn feather(&self) -> u32 {
         self.feather
     }

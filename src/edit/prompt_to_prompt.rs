@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 use super::{
     Code, Cost, Invert, Method, Part, Target, Walker, Words,
     attention::{self, CrossControl, Layout},
-    ddim,
-    direct::{beside, walked},
+    direct::{self, beside, walked},
     invert::needs_text,
 };
 use crate::{
@@ -33,10 +32,6 @@ pub struct PromptToPrompt {
 }
 
 impl Method for PromptToPrompt {
-    fn strength(&self) -> f64 {
-        1.0
-    }
-
     fn feather(&self) -> u32 {
         self.feather
     }
@@ -68,7 +63,7 @@ impl Invert for PromptToPrompt {
     }
 
     fn parts(&self, steps: usize) -> Vec<(&'static str, Part)> {
-        vec![("path", Part::States(steps + 1))]
+        direct::parts(steps)
     }
 
     fn later(&self) -> &'static [&'static str] {
@@ -84,11 +79,11 @@ impl Invert for PromptToPrompt {
     }
 
     fn cost(&self, grid: &Grid, _solver: &dyn AnySolver) -> Cost {
-        Cost::of(grid.len(), grid.len())
+        direct::cost(grid)
     }
 
     fn find<'a>(&'a self, run: Run, _solver: &'a dyn AnySolver) -> LocalBoxFuture<'a, Result<Code>> {
-        Box::pin(async move { Ok(Code::of("path", Tensor::stack(&ddim::path(&run, 1).await?, 1))) })
+        Box::pin(direct::found(run))
     }
 
     fn edit<'a>(&'a self, code: &'a Code, target: Target<'a>) -> LocalBoxFuture<'a, Result<Tensor>> {
@@ -97,10 +92,8 @@ impl Invert for PromptToPrompt {
             let mut run = beside(target);
             let size = run.x.size();
             let layout = Layout::new(size[0], &[0, size[0]]);
-            let control = (self.attention.clone(), plan);
-            let control =
-                attention::PromptToPrompt::new(control.0, control.1, layout, [size[2], size[3]], run.x.device());
-            let control = Rc::new(control);
+            let (own, latent) = (self.attention.clone(), [size[2], size[3]]);
+            let control = Rc::new(attention::PromptToPrompt::new(own, plan, layout, latent, run.x.device()));
             run.denoiser.tap = Some(control.clone());
             walked(code, run, Some(control)).await
         })

@@ -83,13 +83,11 @@ async fn store_all(engine: &Engine, id: Uuid, attempt: u32, products: Vec<Produc
 
 /// The id that was drawn for a product.
 fn place(job: &Job, product: &Product) -> Option<Uuid> {
-    let images = job.images.iter().map(|image| (image.index, image.id));
-    let files = job.files.iter().map(|file| (file.index, file.id));
-    let mut ids: Box<dyn Iterator<Item = _>> = match product.made {
-        Made::Picture(_) => Box::new(images),
-        _ => Box::new(files),
-    };
-    ids.find(|(index, _)| *index == product.index).map(|(_, id)| id)
+    let index = product.index;
+    match product.made {
+        Made::Picture(_) => job.images.iter().find(|image| image.index == index).map(|image| image.id),
+        _ => job.files.iter().find(|file| file.index == index).map(|file| file.id),
+    }
 }
 
 async fn note(engine: &Engine, (id, attempt): (Uuid, u32), job: &Job, stored: &Stored) -> Result<()> {

@@ -15,10 +15,11 @@ use crate::{
         generations::{self, submitted},
         inverted::Inverted,
         pictures::{Incoming, read},
+        submission::{Headers, Submitted},
         valid::{Valid, Wanted},
         valid_edit::{Pictures, edit},
     },
-    job::{Inversion, Job},
+    job::Inversion,
 };
 
 /// Ask for edited pictures
@@ -27,14 +28,7 @@ use crate::{
 /// answers are those of a generation.
 #[utoipa::path(post, path = "/v1/edits", tag = "generations",
     request_body(content((EditRequest = "application/json"), (EditForm = "multipart/form-data"))),
-    params(
-        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
-        ("cancel-after" = Option<u64>, Header, description = "Seconds after which the job is canceled"),
-    ),
-    responses(
-        (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
-        (status = 200, description = "The finished job, for clients that wait", body = Job),
-    ))]
+    params(Headers), responses(Submitted))]
 pub async fn create(State(app): State<Arc<App>>, headers: HeaderMap, form: Form) -> Result<Response> {
     submitted(&app, &headers, accept(&app, form)).await
 }

@@ -14,9 +14,10 @@ use crate::{
         features_request::FeaturesRequest,
         generations::submitted,
         pictures::{Incoming, read},
+        submission::{Headers, Submitted},
         valid::{Check, Valid, Wanted, draw_seed},
     },
-    job::{Features, Job, Pool},
+    job::{Features, Pool},
     limits,
     model::Card,
     task::Cards,
@@ -30,14 +31,7 @@ const TELLING: [f64; 3] = [2.54, 1.84, 0.355];
 /// The job leaves one file: activations `{block}.t{time}`, or for two pictures the map `change` of what differs, which comes
 /// as a grey picture too. Headers and answers are those of a generation.
 #[utoipa::path(post, path = "/v1/features", tag = "generations", request_body = FeaturesRequest,
-    params(
-        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
-        ("cancel-after" = Option<u64>, Header, description = "Seconds after which the job is canceled"),
-    ),
-    responses(
-        (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
-        (status = 200, description = "The finished job, for clients that wait", body = Job),
-    ))]
+    params(Headers), responses(Submitted))]
 pub async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -84,12 +78,9 @@ fn features(
 impl Check<'_> {
     /// `None` beside a fault.
     fn features(&mut self, request: FeaturesRequest, pictures: &[Option<Incoming>]) -> Option<Features> {
-        for (pointer, picture) in ["/image", "/image_b"].iter().zip(pictures) {
-            if picture.as_ref().is_some_and(|picture| picture.animated) {
-                self.warn(pointer, "is animated: only its first frame is used");
-            }
-        }
         let [image, image_b] = pictures else { return None };
+        self.frames("/image", image.as_ref());
+        self.frames("/image_b", image_b.as_ref());
         if image.is_none() && !self.at_fault("/image") {
             self.fault("/image", "is missing: there is nothing to look at");
         }

@@ -20,6 +20,7 @@ use crate::{
         images::text,
         latents,
         request::GenerateRequest,
+        submission::{Headers, Submitted},
         valid::{self, Valid, Wanted},
         wishes::{PREFERENCE_APPLIED, Wishes},
     },
@@ -32,14 +33,7 @@ use crate::{
 /// The job is stored before the answer. `Prefer: wait=N` waits up to N seconds (60 at most) and answers 200 with the
 /// finished job; `Cancel-After: N` ends a job that has not finished by then.
 #[utoipa::path(post, path = "/v1/generations", tag = "generations", request_body = GenerateRequest,
-    params(
-        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
-        ("cancel-after" = Option<u64>, Header, description = "Seconds after which the job is canceled"),
-    ),
-    responses(
-        (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
-        (status = 200, description = "The finished job, for clients that wait", body = Job),
-    ))]
+    params(Headers), responses(Submitted))]
 pub async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

@@ -14,9 +14,10 @@ use crate::{
         generations::submitted,
         inversion_request::InversionRequest,
         pictures::{Incoming, read},
+        submission::{Headers, Submitted},
         valid::{Check, Valid, Wanted},
     },
-    job::{Inversion, Job},
+    job::Inversion,
     model::Card,
     task::Cards,
 };
@@ -26,14 +27,7 @@ use crate::{
 /// The job leaves one file, which edits with the same method may start from as often as they like. Headers and answers are
 /// those of a generation.
 #[utoipa::path(post, path = "/v1/inversions", tag = "generations", request_body = InversionRequest,
-    params(
-        ("prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the end"),
-        ("cancel-after" = Option<u64>, Header, description = "Seconds after which the job is canceled"),
-    ),
-    responses(
-        (status = 202, description = "The job, stored", body = Job, headers(("location" = String, description = "Where the job is"))),
-        (status = 200, description = "The finished job, for clients that wait", body = Job),
-    ))]
+    params(Headers), responses(Submitted))]
 pub async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -77,16 +71,11 @@ fn inversion(
 impl Check<'_> {
     /// `None` beside a fault.
     fn inversion(&mut self, request: InversionRequest, image: Option<&Incoming>) -> Option<Inversion> {
-        if image.is_some_and(|image| image.animated) {
-            self.warn("/image", "is animated: only its first frame is used");
-        }
+        self.frames("/image", image);
         if image.is_none() && !self.at_fault("/image") {
             self.fault("/image", "is missing: there is nothing to invert");
         }
-        let (name, method) = match &request.method {
-            Some(given) => self.read_method(given)?,
-            None => self.read_method(&"ddim".into())?,
-        };
+        let (name, method) = self.read_method(request.method.as_ref().unwrap_or(&"ddim".into()))?;
         let usual = edit::canonical(&name["name"]).ok().map(|usual| usual["source_guidance"].clone());
         if usual.is_some_and(|usual| usual != name["source_guidance"]) {
             self.fault("/method/source_guidance", "must be left out: it is the inversion's own `guidance`");

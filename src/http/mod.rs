@@ -41,6 +41,7 @@ pub mod reference;
 pub mod request;
 pub mod schema;
 pub mod serve;
+pub mod submission;
 pub mod valid;
 pub mod valid_edit;
 pub mod wishes;

@@ -90,11 +90,8 @@ impl Check<'_> {
     }
 
     fn pictures(&mut self, Pictures { image, mask, held }: &Pictures) {
-        for (pointer, picture) in [("/image", image), ("/mask", mask)] {
-            if picture.as_ref().is_some_and(|picture| picture.animated) {
-                self.warn(pointer, "is animated: only its first frame is used");
-            }
-        }
+        self.frames("/image", image.as_ref());
+        self.frames("/mask", mask.as_ref());
         let size = image.as_ref().map(|image| image.size).or(held.as_ref().map(|(_, size)| *size));
         match (size, mask) {
             (None, _) if !self.at_fault("/image") && !self.at_fault("/inversion") => {
@@ -125,6 +122,13 @@ impl Check<'_> {
                 self.faults.push(fault.under("/method"));
                 None
             }
+        }
+    }
+
+    /// A remark where a picture has more frames than the one that is read.
+    pub(super) fn frames(&mut self, pointer: &str, picture: Option<&Incoming>) {
+        if picture.is_some_and(|picture| picture.animated) {
+            self.warn(pointer, "is animated: only its first frame is used");
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     prompted::{Prompted, question},
 };
 use crate::{
-    ask::{Ask, Net, Stage, Tap, Want},
+    ask::{Ask, Net, Stage, Tap},
     error::Result,
     job::{Features, Pool},
     model::Card,
@@ -117,16 +117,12 @@ async fn seen(
     let each = usize::try_from(n).expect("a size is not negative");
     let recorder = Rc::new(Recorder { wanted: look.request.blocks.clone(), seen: RefCell::default() });
     let ask = Ask {
-        model: look.card.id.clone(),
-        stage: Stage::Predict,
         t: levels.iter().flat_map(|level| std::iter::repeat_n(level.t, each)).collect(),
         cond: prompted.conditions(x.size()[0]).positive().clone(),
-        x,
-        skip: 0,
         together: true,
         pictures: levels.len(),
         tap: Some(recorder.clone()),
-        want: Want::Output,
+        ..Ask::new(look.card.id.clone(), Stage::Predict, x)
     };
     net.ask(ask).await?;
     let all = recorder.seen.take();

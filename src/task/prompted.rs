@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Plan, Told};
 use crate::{
-    ask::{Ask, Conditioning, Net, Stage, Want},
+    ask::{Ask, Conditioning, Net, Stage},
     denoiser::{Conditions, Coordinates, Network},
     error::Result,
     model::Card,
@@ -79,6 +79,5 @@ async fn said(told: &Told, skip: u32, net: &Net, device: Device) -> Result<[Cond
 
 /// A question that is none of the denoiser's: it advances no picture.
 pub fn question(card: &Card, stage: Stage, x: Tensor, skip: u32) -> Ask {
-    let (model, cond) = (card.id.clone(), Conditioning::none());
-    Ask { model, stage, x, t: Vec::new(), cond, skip, together: false, pictures: 0, tap: None, want: Want::Output }
+    Ask { skip, ..Ask::new(card.id.clone(), stage, x) }
 }
