@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Fault, Result},
-    process::{Grid, Named},
+    process::{Grid, Named, share_of},
     registry::{Entry, Options, find, read_options},
     sampler::{SAMPLERS, Sampler},
 };
@@ -164,7 +164,5 @@ pub fn tail(grid: &Grid, steps: usize, strength: f64) -> Option<Grid> {
     if strength <= 0.0 {
         return None;
     }
-    // What rounding takes from a product such as 100 x 0.29 is given back.
-    let run = (steps as f64 * strength + 1e-9).floor() as usize;
-    grid.after(grid.len() - run.clamp(1, grid.len()))
+    grid.after(grid.len() - share_of(steps, strength).clamp(1, grid.len()))
 }

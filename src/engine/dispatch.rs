@@ -187,12 +187,12 @@ async fn task(engine: &Engine, job: &Job, counters: &Counters) -> Result<Option<
     let missing: BTreeSet<u32> =
         results.filter(|(_, state)| *state == ImageState::Pending).map(|(index, _)| index).collect();
     let made = u64::from(job.request.count()) - missing.len() as u64;
-    let (all_there, missing) = (missing.is_empty(), missing.into_iter().collect());
-    let task = inputs::task(&engine.0.parts, &job.request, missing).await?;
+    let all_there = missing.is_empty();
+    let task = inputs::task(&engine.0.parts, &job.request, missing.into_iter().collect())?;
     let each = task.evaluations();
     counters.evaluations.store(each.unwrap_or(0) * made, Relaxed);
     counters.of.store(each.map_or(UNKNOWN, |each| each * u64::from(job.request.count())), Relaxed);
-    Ok((!all_there).then_some(task))
+    if all_there { Ok(None) } else { inputs::filled(&engine.0.parts, task).await.map(Some) }
 }
 
 fn begin(engine: &Engine, worker: usize, starts: Vec<Start>) {

@@ -14,25 +14,32 @@ use crate::{
     task::{Plan, Task},
 };
 
-/// The task of a request, of which these pictures are still to make.
+/// The task of a request, of which these pictures are still to make; what it names is still to be read.
 ///
 /// # Errors
-/// A request that this version does not read, or an input that is no longer there or does not fit.
-pub async fn task(parts: &EngineParts, request: &Request, pictures: Vec<u32>) -> Result<Task> {
+/// A request that this version does not read.
+pub fn task(parts: &EngineParts, request: &Request, pictures: Vec<u32>) -> Result<Task> {
     let card = parts.catalog.get(Some(request.model())).map_err(Failure::Internal)?.clone();
     let cards = |id: &str| parts.catalog.get(Some(id)).cloned();
-    let task = Task::new(card, request, pictures, &cards)?;
-    Ok(match (task, request) {
-        (Task::Pictures(plan), _) => Task::Pictures(Box::new(filled(parts, *plan).await?)),
-        (Task::Look(look), Request::Features(wish)) => {
-            Task::Look(Box::new(look.with_pictures(seen(parts, wish).await?)))
+    Ok(Task::new(card, request, pictures, &cards)?)
+}
+
+/// The same with all that its request names.
+///
+/// # Errors
+/// An input that is no longer there or does not fit.
+pub async fn filled(parts: &EngineParts, task: Task) -> Result<Task> {
+    Ok(match task {
+        Task::Pictures(plan) => Task::Pictures(Box::new(planned(parts, *plan).await?)),
+        Task::Look(look) => {
+            let pictures = seen(parts, &look.request).await?;
+            Task::Look(Box::new(look.with_pictures(pictures)))
         }
-        (task, _) => task,
     })
 }
 
 /// The plan with all that its request names.
-async fn filled(parts: &EngineParts, plan: Plan) -> Result<Plan> {
+async fn planned(parts: &EngineParts, plan: Plan) -> Result<Plan> {
     let latents = match &plan.request.latents {
         Some(given) => Some(latents(&parts.blobs, given, plan.shape()).await?),
         None => None,

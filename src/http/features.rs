@@ -69,10 +69,8 @@ fn features(
     wanted: Wanted,
 ) -> Result<Valid, Vec<Fault>> {
     let (mut check, _) = Check::new(model, wanted);
-    match check.features(request, pictures) {
-        Some(features) => check.finish(features),
-        None => Err(check.faults),
-    }
+    let features = check.features(request, pictures);
+    check.finish(features)
 }
 
 impl Check<'_> {

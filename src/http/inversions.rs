@@ -62,10 +62,8 @@ fn inversion(
     wanted: Wanted,
 ) -> Result<Valid, Vec<Fault>> {
     let (mut check, _) = Check::new(model, wanted);
-    match check.inversion(request, image) {
-        Some(inversion) => check.finish(inversion),
-        None => Err(check.faults),
-    }
+    let inversion = check.inversion(request, image);
+    check.finish(inversion)
 }
 
 impl Check<'_> {

@@ -49,7 +49,7 @@ pub struct Wanted<'a> {
 pub fn generation(request: GenerateRequest, model: (&Arc<Card>, Cards), wanted: Wanted) -> Result<Valid, Vec<Fault>> {
     let (mut check, latents) = Check::new(model, wanted);
     let generation = check.generation(request, latents);
-    check.finish(generation)
+    check.finish(Some(generation))
 }
 
 /// A wish on its way to be valid.
@@ -68,9 +68,9 @@ impl<'a> Check<'a> {
         (Self { card, cards, limits, faults, warnings: Vec::new() }, latents)
     }
 
-    /// The valid wish, or all that is wrong with it.
-    pub(super) fn finish(mut self, request: impl Into<Request>) -> Result<Valid, Vec<Fault>> {
-        let request = request.into();
+    /// The valid wish, or all that is wrong with it; there is none beside some faults.
+    pub(super) fn finish(mut self, request: Option<impl Into<Request>>) -> Result<Valid, Vec<Fault>> {
+        let Some(request) = request.map(Into::into) else { return Err(self.faults) };
         let cost = self.cost(&request);
         match (cost, self.faults) {
             (Some(cost), faults) if faults.is_empty() => Ok(Valid { request, warnings: self.warnings, cost }),

@@ -43,7 +43,7 @@ pub fn edit(
     let edit = check.edit(&request.edit, pictures, &mut request.generation);
     let mut generation = check.generation(request.generation, latents);
     generation.edit = edit;
-    check.finish(generation)
+    check.finish(Some(generation))
 }
 
 impl Check<'_> {

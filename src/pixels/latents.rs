@@ -1,9 +1,10 @@
 //! Latents as safetensors: what a client sends as the initial noise, and what it gets back.
 
-use safetensors::{Dtype, tensor::TensorView};
+use safetensors::Dtype;
+use tch::Tensor;
 
 use super::tensors;
-use crate::error::{Failure, Fault, Result};
+use crate::error::{Fault, Result};
 
 /// Bytes of a header that we read at most: one tensor and some words about it.
 const HEADER: u64 = 65536;
@@ -35,9 +36,6 @@ pub fn read(bytes: &[u8], shape: [i64; 3]) -> Result<Vec<f32>, Fault> {
 /// # Errors
 /// `latents` that do not have that shape.
 pub fn write(latents: &[f32], shape: [i64; 3]) -> Result<Vec<u8>> {
-    let data: Vec<u8> = latents.iter().flat_map(|number| number.to_le_bytes()).collect();
-    let shape = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
-    let internal = |error: safetensors::SafeTensorError| Failure::Internal(error.to_string());
-    let tensor = TensorView::new(Dtype::F32, shape, &data).map_err(internal)?;
-    safetensors::serialize([("latents", tensor)], None).map_err(internal)
+    let tensor = Tensor::from_slice(latents).f_view(shape)?;
+    tensors::write(&[("latents".into(), tensor)], None)
 }

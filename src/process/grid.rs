@@ -64,3 +64,8 @@ impl Grid {
         behind as f64 / self.len() as f64
     }
 }
+
+/// A share of so many steps, rounded down; what rounding takes from a product such as 100 x 0.29 is given back.
+pub fn share_of(steps: usize, share: f64) -> usize {
+    (steps as f64 * share + 1e-9).floor() as usize
+}

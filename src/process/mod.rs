@@ -17,7 +17,7 @@ mod vp;
 
 pub use change::Change;
 pub use flow::Flow;
-pub use grid::Grid;
+pub use grid::{Grid, share_of};
 pub use mean_reverting::{MeanReverting, Theta};
 pub use named::Named;
 pub use resfusion::Resfusion;

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::{
     Plan,
-    edit::{Editing, reader},
+    editing::{Editing, reader},
     prompted::Prompted,
     run::{Start, run},
 };

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod edit;
+mod editing;
 mod finished;
 mod generate;
 mod invert;
@@ -23,7 +24,8 @@ mod plan;
 mod prompted;
 mod run;
 
-pub use edit::{Editing, edit};
+pub use edit::edit;
+pub use editing::Editing;
 pub use generate::generate;
 pub use look::{Look, look};
 pub use plan::{Cards, Plan, Told};

@@ -6,7 +6,7 @@ use super::{Partner, Wrapper};
 use crate::{
     denoiser,
     error::{Failure, Result},
-    process::Grid,
+    process::{Grid, share_of},
     sampler::Run,
 };
 
@@ -35,7 +35,7 @@ impl Stitch {
     /// The sigma / alpha above which the second model answers.
     fn switch(&self, grid: &Grid) -> f64 {
         let of_share = || {
-            let steps = (self.fraction * grid.len() as f64 + 1e-9).floor() as usize;
+            let steps = share_of(grid.len(), self.fraction);
             match steps {
                 0 => f64::INFINITY,
                 // Between the last level that is the second model's and the next, in the middle of their logarithms.

@@ -77,6 +77,12 @@ async fn one_prompt_gives_the_picture_back() {
         let found = back(method.clone(), guidance).await;
         assert!(found > 45.0, "{method}: {found} dB");
     }
+    // Guided both ways they come back, guided one way they do not.
+    for name in ["bdia", "edict"] {
+        let both = back(json!({"name": name, "source_guidance": null}), 2.0).await;
+        let one = back(json!(name), 2.0).await;
+        assert!(both > 45.0 && one < both - 10.0, "{name}: {both} dB both ways, {one} dB one way");
+    }
     let drifted = back(json!("ddim"), 4.0).await;
     let learned = back(json!({"name": "null_text", "iterations": 10}), 4.0).await;
     assert!(drifted < 30.0 && learned > drifted + 3.0, "ddim {drifted} dB, null_text {learned} dB");

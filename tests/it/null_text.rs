@@ -64,19 +64,20 @@ fn run(model: &Linear, grid: &Grid, x: &Tensor, scale: f64) -> Run {
     Run { denoiser, noise, process, grid, x, warm: Vec::new(), hooks: Vec::new() }
 }
 
-/// How far an edit under the picture's own prompt ends from it, with so many iterations at most.
-fn left(iterations: u32, scale: f64) -> f64 {
+/// How far an edit under the picture's own prompt ends from it, with so many iterations of such a rate at most.
+fn left(iterations: u32, rate: f64) -> f64 {
     let process = Named::ScaledLinear.process();
     let levels = (0..20).rev().map(|k| process.at(f64::from(k * 50 + 1)));
     let grid = Grid::new(levels.chain([process.clean()]).collect());
     let model = Linear(Arc::new(card_of([1, 2, 2], process, Prediction::Epsilon, b"linear")));
     let x = Tensor::from_slice(&[0.5, -0.3, 0.8, 0.1]).view([1, 1, 2, 2]);
-    let method = edit::read(&json!({"name": "null_text", "iterations": iterations, "tolerance": 1e-6})).unwrap();
+    let method =
+        edit::read(&json!({"name": "null_text", "iterations": iterations, "rate": rate, "tolerance": 1e-6})).unwrap();
     let (invert, ddim) = (method.invert().unwrap(), solver(&json!("ddim")));
-    let back = run(&model, &grid, &x, scale);
+    let back = run(&model, &grid, &x, 7.5);
     let net = back.denoiser.net.clone();
     let code = drive(&net, &model, invert.find(back, &*ddim)).unwrap();
-    let walk = run(&model, &grid, &x, scale);
+    let walk = run(&model, &grid, &x, 7.5);
     let net = walk.denoiser.net.clone();
     let source = Conditions::new(
         walk.denoiser.network.conditions.positive().clone(),
@@ -88,6 +89,7 @@ fn left(iterations: u32, scale: f64) -> f64 {
 
 #[test]
 fn the_learned_text_leads_back_to_the_picture() {
-    let found: Vec<_> = [1, 10, 100].map(|iterations| left(iterations, 7.5)).into();
+    let found: Vec<_> = [1, 10, 100].map(|iterations| left(iterations, 1e-2)).into();
+    assert!(left(10, 1e-5) > 1.0, "a rate that is too low learns nothing");
     assert!(found[0] > 1.0 && found[1] < 0.02 && found[2] < 0.02, "{found:?}");
 }

@@ -7,7 +7,10 @@ use super::{
     layout::{fused, probabilities, weighed},
     token_map::Mix,
 };
-use crate::ask::{Site, Tap};
+use crate::{
+    ask::{Site, Tap},
+    process::share_of,
+};
 
 const SOURCE: usize = 0;
 const TARGET: usize = 1;
@@ -72,7 +75,7 @@ impl PromptToPrompt {
 
     fn cross(&self, site: Site, qkv: [&Tensor; 3]) -> Option<Tensor> {
         let mut state = self.state.borrow_mut();
-        let edits = state.step < share(self.control.cross, state.steps + 1);
+        let edits = state.step < share_of(state.steps + 1, self.control.cross);
         let records = self.blend.is_some() && state.record.wants(qkv[0].size()[2]);
         if !edits && !records {
             return None;
@@ -92,7 +95,7 @@ impl PromptToPrompt {
     fn own(&self, [q, k, v]: [&Tensor; 3]) -> Option<Tensor> {
         let state = self.state.borrow();
         let coarse = q.size()[2] <= i64::from(self.control.self_side).pow(2);
-        if !coarse || state.step >= share(self.control.self_, state.steps) {
+        if !coarse || state.step >= share_of(state.steps, self.control.self_) {
             return None;
         }
         let [queries, keys] = [q, k].map(|x| self.layout.lane(SOURCE, x));
@@ -105,9 +108,4 @@ impl Tap for PromptToPrompt {
     fn attention(&self, site: Site, qkv: [&Tensor; 3]) -> Option<Tensor> {
         if site.cross { self.cross(site, qkv) } else { self.own(qkv) }
     }
-}
-
-/// That share of `of`, rounded down; what rounding takes from a product such as 100 x 0.29 is given back.
-fn share(share: f64, of: usize) -> usize {
-    (share * of as f64 + 1e-9).floor() as usize
 }
