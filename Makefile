@@ -13,7 +13,7 @@ ifeq ($(DEVICE),cuda)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test fuzz check fmt fmt-check lint doc deny openapi methods bench compare edits goldens venv libtorch
+.PHONY: help serve build test fuzz check fmt fmt-check lint doc deny openapi methods bench compare edits goldens clients venv libtorch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ build: libtorch ## target/release/darkroom
 	$(WITH_LIBTORCH) $(CARGO) build --release
 
 # Many servers at once: their threads should sleep while they wait, not spin.
-test: libtorch ## every test, with all they need
+test: libtorch clients ## every test, with all they need
 	OMP_WAIT_POLICY=PASSIVE $(WITH_LIBTORCH) $(CARGO) test --release
 
 # Alone and one after the other, because the address space is watched.
@@ -73,6 +73,13 @@ goldens: venv ## the golden numbers of tests/data, anew
 	.venv/bin/python tests/data/make_schedule_goldens.py
 	.venv/bin/pip install --no-deps k-diffusion==0.1.1.post1 torchsde==0.2.6 trampoline==0.1.2 torchdiffeq==0.2.5
 	.venv/bin/python tests/data/make_sampler_goldens.py
+
+clients: .clients/complete ## the real clients that the tests drive, in .clients
+
+.clients/complete: tests/clients/requirements.txt
+	$(PYTHON) -m venv .clients
+	.clients/bin/python -m pip install --quiet --requirement tests/clients/requirements.txt
+	touch $@
 
 venv: .venv/complete
 

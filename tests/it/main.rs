@@ -28,6 +28,7 @@ mod blobs;
 mod case_prompts;
 mod case_samplers;
 mod cli;
+mod clients;
 mod company;
 mod compare;
 mod coordinates;
