@@ -76,9 +76,10 @@ goldens: venv ## the golden numbers of tests/data, anew
 
 clients: .clients/complete ## the real clients that the tests drive, in .clients
 
-.clients/complete: tests/clients/requirements.txt
+.clients/complete: tests/clients/requirements.txt scripts/chromium.sh
 	$(PYTHON) -m venv .clients
 	.clients/bin/python -m pip install --quiet --requirement tests/clients/requirements.txt
+	scripts/chromium.sh .clients/bin/python
 	touch $@
 
 venv: .venv/complete

@@ -14,16 +14,19 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    access::{Links, jwt::Tokens},
     catalog::Catalog,
-    config::Config,
+    config::{Config, Switch},
     engine::{
         Engine, EngineParts,
         events::{Event, EventId, Events, Subscription},
     },
-    http::valid::Valid,
-    job::{File, Format, Image, Job, Progress, Request, Status},
+    http::{cors, tls, valid::Valid},
+    job::{File, Format, Image, Job, Owner, Progress, Request, Status},
+    meters::Meters,
     metrics::Metrics,
-    store::{self, Found, NewJob, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
+    store::{self, Allowance, Found, NewJob, Once, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
+    webhooks::{Webhooks, guard::Guard, signature::Signer},
 };
 
 /// How long threads get for what they compute or load when the service ends.
@@ -43,6 +46,18 @@ pub struct App {
     pub engine: Engine,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Whether a key is needed.
+    pub guarded: bool,
+    /// What else opens the service beside keys.
+    pub tokens: Option<Tokens>,
+    /// Addresses of pictures and files.
+    pub links: Links,
+    /// How fast each key may go.
+    pub meters: Meters,
+    /// Where webhooks may go.
+    pub guard: Guard,
+    /// How webhooks are signed.
+    pub signer: Signer,
     /// Ends streams and waits when the service closes.
     pub closing: CancellationToken,
     draining: AtomicBool,
@@ -54,6 +69,8 @@ impl App {
     /// # Errors
     /// A configuration that cannot be followed, a store that is in use, a default model that cannot be read.
     pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
+        tls::provide();
+        cors::layer(&config.cors).map_err(anyhow::Error::msg)?;
         let catalog = Catalog::open(&config.models)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.database_url).await?);
         let blobs = Blobs::open(&config.store.blob_url)?;
@@ -62,18 +79,40 @@ impl App {
             tracing::warn!(again, failed, "the last run ended in the middle of jobs");
         }
         let metrics = Arc::new(Metrics::new());
+        let guarded = guarded(&config);
+        let tokens = if guarded { Tokens::new(&config.auth)? } else { None };
+        let links = if guarded { signed(&config, &*store).await? } else { Links::plain() };
         let parts = EngineParts {
             config: config.clone(),
             catalog: catalog.clone(),
             store: store.clone(),
             blobs: blobs.clone(),
             metrics: metrics.clone(),
-            events: Events::new(config.limits.event_bytes),
+            events: Events::new(config.limits.event_bytes).linked(links.clone()),
         };
         let engine = Engine::start(parts)?;
-        sweep::spawn(store.clone(), blobs.clone(), Duration::from_secs(config.store.sweep_s));
-        let (closing, draining) = (CancellationToken::new(), AtomicBool::new(false));
-        Ok(Arc::new(Self { config, catalog, store, blobs, engine, metrics, closing, draining }))
+        sweep::spawn(store.clone(), blobs.clone(), &config.store);
+        let signer = Signer::new(kept(&*store, "webhook_secret", &config.webhooks.secret).await?);
+        let (shared, guard) =
+            ((store.clone(), links.clone(), metrics.clone()), Guard::new(&config.webhooks.private_hosts));
+        Webhooks::spawn(&config.webhooks, signer.clone(), shared)?;
+        let (closing, draining, meters) = (CancellationToken::new(), AtomicBool::new(false), Meters::default());
+        Ok(Arc::new(Self {
+            config,
+            catalog,
+            store,
+            blobs,
+            engine,
+            metrics,
+            guarded,
+            tokens,
+            links,
+            meters,
+            guard,
+            signer,
+            closing,
+            draining,
+        }))
     }
 
     /// Whether the service is on its way down and takes no new jobs.
@@ -94,15 +133,21 @@ impl App {
     ///
     /// # Errors
     /// The queue is full, or the store fails; nothing is stored then.
-    pub async fn submit(&self, valid: Valid, deadline: Option<Timestamp>) -> store::Result<Job> {
-        let rows = valid.cost.rows;
-        let mut job = new_job(valid);
+    pub async fn submit(&self, valid: Valid, terms: Terms) -> store::Result<Job> {
+        let (rows, work, deadline) = (valid.cost.rows, valid.cost.work, terms.deadline);
+        let webhook = valid.webhook.clone();
+        let mut job = Job { owner: terms.owner, ..new_job(valid) };
         job.queue_position = Some(self.store.depth().await?.iter().map(|(_, jobs)| jobs).sum());
         // Told before it is stored: once it is, the engine may claim it at any moment, and `started` must come second.
         self.engine.events().publish(job.id, 0, Event::Queued(Box::new(job.clone())));
         let id = job.id;
         self.engine.expect(id);
-        let inserted = self.store.insert(&NewJob { rows, deadline, job }, self.config.queue.max_depth).await;
+        let room = Allowance {
+            queued: self.config.queue.max_depth,
+            own_queued: terms.queued_jobs,
+            own_work: terms.row_evaluations_per_day,
+        };
+        let inserted = self.store.insert(&NewJob { rows, deadline, job, work, once: terms.once, webhook }, room).await;
         match &inserted {
             Ok(job) => {
                 tracing::info!(job = %id, model = job.request.model(), "accepted");
@@ -110,7 +155,7 @@ impl App {
             }
             Err(_) => self.engine.forget(id),
         }
-        inserted
+        inserted.map(|job| self.shown(job))
     }
 
     /// The job once it has ended, or `None` when `time` is over first, or the service closes.
@@ -125,7 +170,7 @@ impl App {
             () = self.closing.cancelled() => {}
         }
         match self.store.job(id).await? {
-            Found::Here(job) if job.status.is_final() => Ok(Some(job)),
+            Found::Here(job) if job.status.is_final() => Ok(Some(self.shown(job))),
             _ => Ok(None),
         }
     }
@@ -177,26 +222,76 @@ impl App {
         }
     }
 
-    /// The job with how far the engine is right now, which is never a row.
-    pub fn with_progress(&self, mut job: Job) -> Job {
+    /// The job as its owner is shown it: with how far the engine is right now, which is never a row, and with addresses that
+    /// a browser can follow.
+    pub fn shown(&self, mut job: Job) -> Job {
         if let Some(progress) = self.engine.progress(job.id).filter(|_| job.status == Status::Running) {
             job.progress = progress;
         }
-        job
+        if job.status == Status::Queued {
+            let wait = self.engine.wait(job.id);
+            job.estimated_wait_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        }
+        self.links.sign(job)
     }
 }
 
+/// What goes with a job beside its request.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Whose it is.
+    pub owner: Owner,
+    /// When it ends if it has not ended before.
+    pub deadline: Option<Timestamp>,
+    /// The `Idempotency-Key` that came with it.
+    pub once: Option<Once>,
+    /// Jobs of this owner that may wait.
+    pub queued_jobs: Option<u32>,
+    /// Row evaluations that this owner may ask for in a day.
+    pub row_evaluations_per_day: Option<u64>,
+}
+
+/// Whether a key is needed: where nothing is said, on any address that other machines reach.
+fn guarded(config: &Config) -> bool {
+    match config.auth.required {
+        Switch::On => true,
+        Switch::Off => false,
+        Switch::Auto => !config.http.is_loopback(),
+    }
+}
+
+/// Addresses signed by the configured secret, else by one that is drawn once for each database.
+async fn signed(config: &Config, store: &dyn Store) -> anyhow::Result<Links> {
+    let key = kept(store, "link_secret", &config.auth.link_secret).await?;
+    Ok(Links::signed(&key, config.auth.link_life_s))
+}
+
+/// The configured secret, else one that is drawn once for each database.
+///
+/// # Errors
+/// The store, or a system without randomness.
+pub async fn kept(store: &dyn Store, name: &str, configured: &str) -> anyhow::Result<Vec<u8>> {
+    if !configured.is_empty() {
+        return Ok(configured.as_bytes().to_vec());
+    }
+    let mut drawn = [0; 32];
+    getrandom::fill(&mut drawn)?;
+    Ok(store.keep(name, &drawn).await?)
+}
+
 fn new_job(valid: Valid) -> Job {
-    let Valid { request, warnings, cost } = valid;
+    let Valid { request, warnings, cost, .. } = valid;
     let (images, files) = results(&request);
     Job {
         id: Uuid::now_v7(),
+        owner: None,
         kind: request.kind(),
         status: Status::Queued,
         created_at: now(),
         started_at: None,
         finished_at: None,
         queue_position: None,
+        estimated_wait_ms: None,
         attempt: 0,
         progress: Progress { evaluations: 0, of: Some(cost.evaluations * u64::from(request.count())) },
         metadata: request.metadata().clone(),

@@ -1,6 +1,9 @@
 //! The configuration: a struct of small structs, layered from `config/default.toml`, a file and the environment.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Figment,
@@ -28,6 +31,14 @@ pub struct Config {
     pub queue: Queue,
     /// What one request may cost.
     pub limits: Limits,
+    /// Who may use the service.
+    pub auth: Auth,
+    /// What each key may ask for.
+    pub quota: Quota,
+    /// Browsers of other origins.
+    pub cors: Cors,
+    /// What is told of jobs.
+    pub webhooks: Webhooks,
     /// The end.
     pub drain: Drain,
     /// Logs.
@@ -42,6 +53,52 @@ pub struct Http {
     pub listen: String,
     /// Seconds.
     pub request_timeout_s: u64,
+    /// A certificate chain in PEM; empty: plain HTTP.
+    pub tls_certificate: PathBuf,
+    /// Its private key in PEM.
+    pub tls_key: PathBuf,
+}
+
+/// Who may use the service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Whether a key is needed; auto: on any address but loopback.
+    pub required: Switch,
+    /// Whether metrics need none.
+    pub public_metrics: bool,
+    /// Seconds that a signed address works at least.
+    pub link_life_s: u32,
+    /// Signs addresses; empty: drawn once and kept in the database.
+    pub link_secret: String,
+    /// A set of keys for JSON web tokens: a file or an address.
+    pub jwks: String,
+    /// Who must have issued a token.
+    pub issuer: String,
+    /// Whom a token must be for.
+    pub audience: String,
+}
+
+/// What each key may ask for; 0: any number.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// HTTP requests.
+    pub requests_per_minute: u32,
+    /// Evaluations times rows, in units of the native size.
+    pub row_evaluations_per_minute: u32,
+    /// The same in a day (UTC).
+    pub row_evaluations_per_day: u64,
+    /// Jobs that wait.
+    pub queued_jobs: u32,
+}
+
+/// Browsers of other origins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Such as `https://example.org`; `*` alone: any.
+    pub origins: Vec<String>,
 }
 
 /// The queue's database and the pictures.
@@ -54,6 +111,8 @@ pub struct Store {
     pub blob_url: String,
     /// Seconds.
     pub sweep_s: u64,
+    /// Seconds; 0: for ever.
+    pub keep_s: u64,
 }
 
 /// Where models are.
@@ -93,7 +152,7 @@ pub struct Engine {
     /// Milliseconds that one forward may take.
     pub tick_ms: u64,
     /// Whether a row's bytes must not depend on its company.
-    pub strict: Strict,
+    pub strict: Switch,
     /// Rows that strict pads to; 0: found at start-up.
     pub strict_rows: u32,
     /// Megabytes that a forward on a processor may take; 0: what the machine or the control group has free.
@@ -118,10 +177,10 @@ pub enum Precision {
     F16,
 }
 
-/// Whether a row's bytes must not depend on its company.
+/// On, off, or what the case itself says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strict {
-    /// Where it costs nothing.
+pub enum Switch {
+    /// As the key's comment says.
     Auto,
     /// Always.
     On,
@@ -129,7 +188,7 @@ pub enum Strict {
     Off,
 }
 
-impl Serialize for Strict {
+impl Serialize for Switch {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Auto => serializer.serialize_str("auto"),
@@ -139,7 +198,7 @@ impl Serialize for Strict {
     }
 }
 
-impl<'de> Deserialize<'de> for Strict {
+impl<'de> Deserialize<'de> for Switch {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -201,6 +260,8 @@ pub struct Log {
     pub format: LogFormat,
     /// A tracing filter.
     pub level: String,
+    /// Who did what; empty: not kept.
+    pub audit_file: PathBuf,
 }
 
 /// The form of the logs.
@@ -211,6 +272,27 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+}
+
+/// What is told of jobs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// All signing secrets are made from it; empty: drawn once and kept in the database.
+    pub secret: String,
+    /// Hosts that may be inside the server's own network.
+    pub private_hosts: Vec<String>,
+    /// Seconds.
+    pub timeout_s: u64,
+}
+
+impl Http {
+    /// Whether only this machine can reach the address.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.listen.rsplit_once(':').map_or(self.listen.as_str(), |(host, _)| host);
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
 }
 
 impl Config {

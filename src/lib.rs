@@ -1,5 +1,6 @@
 //! darkroom: an HTTP image-generation service that batches single network evaluations of unlike requests.
 
+pub mod access;
 pub mod app;
 pub mod ask;
 pub mod catalog;
@@ -14,6 +15,7 @@ pub mod guidance;
 pub mod http;
 pub mod job;
 pub mod limits;
+pub mod meters;
 pub mod metrics;
 pub mod model;
 pub mod noise;
@@ -25,6 +27,7 @@ pub mod schedule;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod webhooks;
 pub mod wrapper;
 
 /// LibTorch takes and gives back large tensors at every operator; its C++ side shares this allocator.

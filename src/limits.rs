@@ -20,6 +20,18 @@ pub struct Cost {
     pub evaluations: u64,
     /// Rows of one call: all pictures, guidance included.
     pub rows: u32,
+    /// Evaluations times rows, in units of the model's native size.
+    pub work: u64,
+}
+
+impl Cost {
+    /// Of so many calls of so many rows at a size.
+    pub fn of((evaluations, rows): (u64, u32), card: &Card, (width, height): (u32, u32)) -> Self {
+        let native = u128::from(card.native().0) * u128::from(card.native().1);
+        let calls = u128::from(evaluations) * u128::from(rows);
+        let work = (calls * u128::from(width) * u128::from(height)).div_ceil(native.max(1));
+        Self { evaluations, rows, work: u64::try_from(work).unwrap_or(u64::MAX) }
+    }
 }
 
 impl Limits {
@@ -37,19 +49,16 @@ impl Limits {
     }
 
     /// The whole job is not too much work.
-    pub fn work(&self, cost: Cost, card: &Card, (width, height): (u32, u32)) -> Option<Fault> {
-        let native = u128::from(card.native().0) * u128::from(card.native().1);
-        let calls = u128::from(cost.evaluations) * u128::from(cost.rows);
-        let work = (calls * u128::from(width) * u128::from(height)).div_ceil(native.max(1));
+    pub fn work(&self, cost: Cost) -> Option<Fault> {
         let most = self.row_evaluations;
-        let Cost { evaluations, rows } = cost;
+        let Cost { evaluations, rows, work } = cost;
         let message = || {
             format!(
                 "{evaluations} evaluations of {rows} rows at this size are {work} row evaluations of the native size; \
                  limits.row_evaluations allows {most}"
             )
         };
-        (work > u128::from(most)).then(|| Fault::new("/steps", message()))
+        (work > most).then(|| Fault::new("/steps", message()))
     }
 }
 

@@ -72,6 +72,8 @@ metrics! {
     padding_rows_total: IntCounter[];
     /// Jobs that were not accepted, by error code.
     rejected_total: IntCounterVec["reason"];
+    /// Attempts to deliver webhooks: delivered, retried, given_up.
+    webhooks_total: IntCounterVec["outcome"];
     /// Answers to requests.
     http_requests_total: IntCounterVec["method", "route", "status"];
     /// From a request's headers to its answer's headers.

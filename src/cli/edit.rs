@@ -12,7 +12,7 @@ use super::{Misuse, in_memory, made::make, values::name_or_json, wish::Wish};
 use crate::{
     app::App,
     config::Config,
-    http::{edits, form::Form, inversions},
+    http::{caller::Caller, edits, form::Form, inversions},
     telemetry,
 };
 
@@ -68,8 +68,8 @@ impl Arguments {
         let fields = if self.invert { self.inversion()? } else { self.edit()? };
         let app = App::start(config).await?;
         let valid = match self.invert {
-            true => inversions::accept(&app, fields.into()).await,
-            false => edits::accept(&app, Form::Json(fields.into())).await,
+            true => inversions::accept(&app, &Caller::anyone(), fields.into()).await,
+            false => edits::accept(&app, &Caller::anyone(), Form::Json(fields.into())).await,
         };
         let made = make(&app, valid, &self.wish.output).await;
         app.drain().await;

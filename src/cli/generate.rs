@@ -1,7 +1,12 @@
 use clap::Args;
 
 use super::{in_memory, made::make, wish::Wish};
-use crate::{app::App, config::Config, http::generations::accept, telemetry};
+use crate::{
+    app::App,
+    config::Config,
+    http::{caller::Caller, generations::accept},
+    telemetry,
+};
 
 /// Make pictures here and now, without a server and without touching a server's store.
 ///
@@ -23,7 +28,7 @@ impl Arguments {
         let mut fields = self.wish.fields()?;
         fields.insert("prompt".into(), self.prompt.into());
         let app = App::start(config).await?;
-        let made = make(&app, accept(&app, fields.into()).await, &self.wish.output).await;
+        let made = make(&app, accept(&app, &Caller::anyone(), fields.into()).await, &self.wish.output).await;
         app.drain().await;
         made
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Misuse;
 use crate::{
-    app::App,
+    app::{App, Terms},
     engine::events::Next,
     http::{error::Problem, valid::Valid},
     job::{Format, Job, Progress, Status},
@@ -25,7 +25,7 @@ use crate::{
 /// A request that is not valid, a job that failed, or a file that cannot be written.
 pub async fn make(app: &Arc<App>, valid: Result<Valid, Problem>, output: &Path) -> anyhow::Result<()> {
     let valid = valid.map_err(|problem| Misuse(problem.to_string()))?;
-    let job = app.submit(valid, None).await?;
+    let job = app.submit(valid, Terms::default()).await?;
     let job = follow(app, job.id).await?;
     write(app, &job, output).await
 }

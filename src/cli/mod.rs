@@ -8,11 +8,16 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{catalog::NoSuchModel, config::Config};
+use crate::{
+    catalog::NoSuchModel,
+    config::{Config, Switch},
+    http::tls,
+};
 
 mod compare;
 mod edit;
 mod generate;
+mod keys;
 mod made;
 mod methods;
 mod models;
@@ -45,6 +50,7 @@ enum Command {
     Edit(edit::Arguments),
     Compare(compare::Arguments),
     Reconstruct(reconstruct::Arguments),
+    Keys(keys::Arguments),
     Models(models::Arguments),
     Methods(methods::Arguments),
     Openapi(openapi::Arguments),
@@ -58,6 +64,7 @@ struct Misuse(String);
 /// Does what the process's arguments say.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    tls::provide();
     match obey(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,6 +83,7 @@ fn obey(arguments: Arguments) -> anyhow::Result<()> {
         Command::Edit(command) => runtime.block_on(command.run(load()?)),
         Command::Compare(command) => runtime.block_on(command.run(load()?)),
         Command::Reconstruct(command) => runtime.block_on(command.run(load()?)),
+        Command::Keys(command) => runtime.block_on(command.run(load()?)),
         Command::Models(command) => command.run(&load()?),
         Command::Methods(command) => command.run(),
         Command::Openapi(command) => command.run(),
@@ -87,6 +95,7 @@ fn in_memory(config: &mut Config, model: Option<&str>) {
     config.log.level = "warn".into();
     config.store.database_url = "sqlite::memory:".into();
     config.store.blob_url = "memory:".into();
+    config.auth.required = Switch::Off;
     if let Some(model) = model {
         model.clone_into(&mut config.models.default);
     }

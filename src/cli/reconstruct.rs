@@ -15,7 +15,7 @@ use crate::{
     app::App,
     config::Config,
     edit::EDIT_METHODS,
-    http::{edits, form::Form, valid::Valid},
+    http::{caller::Caller, edits, form::Form, valid::Valid},
     job::Job,
     pixels::latents,
     telemetry,
@@ -149,7 +149,7 @@ impl Arguments {
             "steps": steps, "strength": strength, "guidance": self.guidance, "seed": 1,
             "output": { "format": "safetensors" },
         });
-        let valid = edits::accept(app, Form::Json(request)).await;
+        let valid = edits::accept(app, &Caller::anyone(), Form::Json(request)).await;
         Ok(valid.map_err(|problem| Misuse(format!("{} in {steps} steps: {problem}", name(&method))))?)
     }
 

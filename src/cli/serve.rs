@@ -5,7 +5,12 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{app::App, config::Config, http::serve::serve, telemetry};
+use crate::{
+    app::App,
+    config::Config,
+    http::{serve::serve, tls},
+    telemetry,
+};
 
 /// Serve pictures over HTTP, until SIGTERM or Ctrl-C; running jobs get `drain.timeout_s` to finish.
 #[derive(Debug, Args)]
@@ -18,7 +23,11 @@ impl Arguments {
         let listen = config.http.listen.clone();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let tls = tls::acceptor(&config.http)?;
         let app = App::start(config).await?;
+        if app.guarded && app.tokens.is_none() && app.store.keys().await?.is_empty() {
+            tracing::warn!("a key is needed and there is none yet: `darkroom keys add NAME` makes one");
+        }
         let listener = TcpListener::bind(&listen).await.with_context(|| format!("http.listen {listen}"))?;
         println!("{}", greeting(&app, &listener.local_addr()?.to_string()));
         let stop = async move {
@@ -27,7 +36,7 @@ impl Arguments {
                 _ = interrupt.recv() => {}
             }
         };
-        serve(app, listener, stop).await;
+        serve(app, listener, tls, stop).await;
         Ok(())
     }
 }
@@ -36,11 +45,14 @@ impl Arguments {
 fn greeting(app: &App, address: &str) -> String {
     let model = app.catalog.default();
     let wish = if model.text.is_some() { r#"{"prompt": "a red heart, twemoji style"}"# } else { r#"{"label": 0}"# };
+    let secure = !app.config.http.tls_certificate.as_os_str().is_empty();
+    let base = format!("{}://{address}", if secure { "https" } else { "http" });
+    let key = if app.guarded { "-H 'authorization: Bearer dk_...' " } else { "" };
     format!(
-        "darkroom {} serves {} on http://{address}\n\
-         docs:      http://{address}/docs\n\
-         a picture: curl -s http://{address}/v1/generations -H 'content-type: application/json' -H 'prefer: wait=60' \
-         -d '{wish}' | grep -o '/v1/images/[0-9a-f-]*' | head -1 | xargs -I% curl -s http://{address}% -o picture.png",
+        "darkroom {} serves {} on {base}\n\
+         docs:      {base}/docs\n\
+         a picture: curl -s {base}/v1/generations {key}-H 'content-type: application/json' -H 'prefer: wait=60' \
+         -d '{wish}' | grep -o '/v1/images/[^\"]*' | head -1 | xargs -I% curl -s '{base}%' -o picture.png",
         env!("CARGO_PKG_VERSION"),
         model.id,
     )

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Engine, Running, Worker,
     events::{Event, Preview},
+    forecast::Forecast,
     hold, inputs,
     message::{Command, Estimates, Report, Start},
     results,
@@ -27,6 +28,9 @@ use crate::{
     store::{Claim, Room},
     task::Task,
 };
+
+/// Jobs of each owner that are looked at for a forecast.
+const MOST_FORESEEN: u32 = 500;
 
 /// How often deadlines are looked at.
 const CLOCK: Duration = Duration::from_millis(250);
@@ -42,7 +46,10 @@ pub async fn run(engine: Engine, mut reports: UnboundedReceiver<Report>) {
                 Some(report) => hear(&engine, report).await,
                 None => return,
             },
-            _ = clock.tick() => overdue(&engine).await,
+            _ = clock.tick() => {
+                overdue(&engine).await;
+                foresee(&engine).await;
+            }
         }
     }
 }
@@ -99,7 +106,8 @@ fn drawn(estimates: &Estimates) -> Result<Vec<Vec<u8>>, Failure> {
 async fn claim(engine: &Engine) {
     while !engine.draining() && engine.ready() {
         let Some((worker, room)) = room(engine) else { return };
-        let claimed = match engine.0.parts.store.claim(room).await {
+        let shares = hold(&engine.0.ledger).shares();
+        let claimed = match engine.0.parts.store.claim(room, &shares).await {
             Ok(claimed) => claimed,
             Err(cause) => {
                 tracing::error!(%cause, "jobs could not be claimed");
@@ -118,6 +126,37 @@ async fn claim(engine: &Engine) {
         }
         begin(engine, worker, starts);
     }
+}
+
+/// Milliseconds of a row evaluation: of jobs that have ended, else of those that run.
+fn pace(engine: &Engine) -> Option<f64> {
+    let ended = hold(&engine.0.ledger).per_work();
+    ended.or_else(|| {
+        let running = hold(&engine.0.running);
+        let done = running.values().map(|running| (running.counters.device_us.load(Relaxed), running.done()));
+        let (us, work) = done.fold((0, 0.0), |(us, work), (more_us, more)| (us + more_us, work + more));
+        (work > 0.0).then(|| us as f64 / 1e3 / work)
+    })
+}
+
+/// Plays through how long the jobs that wait will wait.
+async fn foresee(engine: &Engine) {
+    let Some(ms) = pace(engine) else { return };
+    let queue = match engine.0.parts.store.waiting(MOST_FORESEEN).await {
+        Ok(queue) => queue,
+        Err(cause) => return tracing::error!(%cause, "the queue could not be read"),
+    };
+    let (room, held) = {
+        let (workers, running) = (hold(&engine.0.workers), hold(&engine.0.running));
+        let caps = workers.iter().map(|worker| u32::try_from(worker.cap.load(Relaxed)).unwrap_or(u32::MAX).max(1));
+        let (all, devices) = caps.fold((0u32, 0), |(all, devices), cap| (all.saturating_add(cap), devices + 1));
+        let cap = (all / devices.max(1) / 2).max(1);
+        let room = Room { rows: all.saturating_mul(2), cap, at_least: 2 * devices, idle: false };
+        (room, running.values().map(|running| running.held(cap)).collect())
+    };
+    let ms = ms / f64::from((room.at_least / 2).max(1));
+    let shares = hold(&engine.0.ledger).shares();
+    *hold(&engine.0.forecast) = Some(Forecast::of(held, queue, room, (shares, ms)));
 }
 
 /// The worker with the most free rows, and what may be claimed for it; `None` when all are full.
@@ -147,9 +186,10 @@ async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> 
     let queue_ms = since(claim.job.created_at);
     engine.0.parts.metrics.queue_wait_seconds.observe(queue_ms as f64 / 1000.0);
     let counters = Arc::new(Counters::default());
-    let (rows, alone, claimed) = (claim.rows, claim.alone, Instant::now());
+    let (rows, work, alone, claimed) = (claim.rows, claim.work, claim.alone, Instant::now());
+    hold(&engine.0.ledger).open(job, &claim.job.owner, work);
     let (shared, own) = (counters.clone(), span.clone());
-    let running = Running { attempt, worker, rows, counters: shared, claimed, queue_ms, alone, span: own };
+    let running = Running { attempt, worker, rows, work, counters: shared, claimed, queue_ms, alone, span: own };
     hold(&engine.0.running).insert(job, running);
     begun(engine, worker, claim, counters, queue_ms).instrument(span).await
 }

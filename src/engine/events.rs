@@ -7,19 +7,25 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::job::{Image, Job, Progress};
+use crate::{
+    access::Links,
+    job::{Image, Job, Owner, Progress},
+};
 
+pub mod feed;
 mod ring;
 
+use feed::{FeedReader, Feeds, Whose};
 use ring::Ring;
 
 /// Progress is told at most this often, except the last.
@@ -94,11 +100,13 @@ pub enum Next {
 #[derive(Clone)]
 pub struct Events {
     shared: Arc<Shared>,
+    links: Links,
 }
 
 struct Shared {
     limit: usize,
     rings: Mutex<Rings>,
+    feeds: Feeds,
 }
 
 #[derive(Default)]
@@ -111,6 +119,7 @@ struct Rings {
 struct Listened {
     ring: Mutex<Ring>,
     bell: watch::Sender<()>,
+    owner: OnceLock<Owner>,
 }
 
 /// Holds whatever the lock guards; a thread that died while holding it left it whole, since every change is a single push.
@@ -121,7 +130,13 @@ fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Events {
     /// No events yet; each job's are bounded to about `bytes_per_job` bytes, the oldest go first.
     pub fn new(bytes_per_job: usize) -> Self {
-        Self { shared: Arc::new(Shared { limit: bytes_per_job, rings: Mutex::default() }) }
+        let shared = Shared { limit: bytes_per_job, rings: Mutex::default(), feeds: Feeds::default() };
+        Self { shared: Arc::new(shared), links: Links::plain() }
+    }
+
+    /// The same, with addresses of this kind in what it tells.
+    pub fn linked(self, links: Links) -> Self {
+        Self { links, ..self }
     }
 
     /// Publishes an event of a job; callable from any thread. After the job's end it does nothing.
@@ -132,16 +147,11 @@ impl Events {
             Event::Queued(_) | Event::Started(_) | Event::Ended(_) => Some(self.of(job)),
         };
         let Some(listened) = known else { return };
-        let (grown, ended) = {
-            let mut ring = hold(&listened.ring);
-            let (before, was_ended) = (ring.newest(), ring.ended());
-            ring.push(attempt, event);
-            (ring.newest() != before, ring.ended() && !was_ended)
-        };
-        if grown {
-            listened.bell.send_replace(());
+        let event = self.signed(event);
+        if let Event::Queued(job) | Event::Started(job) | Event::Ended(job) = &event {
+            listened.owner.get_or_init(|| job.owner.clone());
         }
-        if ended {
+        if self.push(job, &listened, |ring| ring.push(attempt, event)) {
             self.retire(job);
         }
     }
@@ -149,8 +159,28 @@ impl Events {
     /// Publishes a preview of picture `index` and keeps its bytes until the next one of that picture or the job's end.
     pub fn preview(&self, job: Uuid, attempt: u32, preview: Preview) {
         let Some(listened) = self.known(job) else { return };
-        hold(&listened.ring).push_preview(job, attempt, preview);
-        listened.bell.send_replace(());
+        let url = self.links.to(&format!("/v1/jobs/{job}/previews/{}", preview.index), Timestamp::now());
+        self.push(job, &listened, |ring| ring.push_preview(attempt, preview, url));
+    }
+
+    /// Changes a ring and tells whoever listens; answers whether the job has ended by that.
+    fn push(&self, job: Uuid, listened: &Listened, change: impl FnOnce(&mut Ring)) -> bool {
+        let (news, ended) = {
+            let mut ring = hold(&listened.ring);
+            let (before, was_ended) = (ring.newest(), ring.ended());
+            change(&mut ring);
+            (ring.after(before), ring.ended() && !was_ended)
+        };
+        if !news.is_empty() {
+            listened.bell.send_replace(());
+            self.shared.feeds.tell(listened.owner.get().unwrap_or(&None), job, &news);
+        }
+        ended
+    }
+
+    /// What happens to all jobs of an owner after the event of id `last`, or from now on.
+    pub fn follow(&self, whose: Whose, last: Option<&str>) -> FeedReader {
+        self.shared.feeds.read(whose, last, self.shared.limit)
     }
 
     /// The latest preview of a picture of a job that has not ended.
@@ -182,13 +212,25 @@ impl Events {
         hold(&self.shared.rings).by_job.remove(&job);
     }
 
+    fn signed(&self, event: Event) -> Event {
+        let sign = |job: Box<Job>| Box::new(self.links.sign(*job));
+        match event {
+            Event::Queued(job) => Event::Queued(sign(job)),
+            Event::Started(job) => Event::Started(sign(job)),
+            Event::Ended(job) => Event::Ended(sign(job)),
+            Event::Image(image) => Event::Image(self.links.sign_image(image)),
+            Event::Progress(_) => event,
+        }
+    }
+
     fn known(&self, job: Uuid) -> Option<Arc<Listened>> {
         hold(&self.shared.rings).by_job.get(&job).cloned()
     }
 
     fn of(&self, job: Uuid) -> Arc<Listened> {
         let mut rings = hold(&self.shared.rings);
-        let make = || Listened { ring: Mutex::new(Ring::new(self.shared.limit)), bell: watch::Sender::new(()) };
+        let ring = || Mutex::new(Ring::new(self.shared.limit));
+        let make = || Listened { ring: ring(), bell: watch::Sender::new(()), owner: OnceLock::new() };
         Arc::clone(rings.by_job.entry(job).or_insert_with(|| Arc::new(make())))
     }
 

@@ -31,6 +31,8 @@ pub struct Unchecked {
     bucket: Bucket,
     rows: usize,
     started: Instant,
+    /// What it took, where that is known already.
+    time: Option<Duration>,
 }
 
 impl Thread {
@@ -100,14 +102,12 @@ impl Thread {
         let host = self.host(bucket)?;
         let padding = host.padding(bucket.stage, &bucket.x.1, rows);
         let answer = host.within_memory(bucket.stage, batch, losses.as_ref())?;
-        let time = started.elapsed();
+        // A processor is done here, a device has only been told.
+        let time = (self.device == Device::Cpu).then(|| started.elapsed());
         let finite = finite(&answer);
         let owners: Vec<_> = pieces.iter().map(|piece| (places[piece.id].0, piece.rows)).collect();
         self.count(bucket, rows, padding, &owners);
-        if self.device == Device::Cpu {
-            self.note(bucket, rows, time);
-        }
-        self.slots.unchecked = Some(Unchecked { finite, owners, bucket: bucket.clone(), rows, started });
+        self.slots.unchecked = Some(Unchecked { finite, owners, bucket: bucket.clone(), rows, started, time });
         Ok(parted(&answer, pieces))
     }
 
@@ -146,11 +146,13 @@ impl Thread {
 
     /// Reads whether the rows of the last forward were finite; on a device this waits for it, so that run-ahead is one.
     pub(super) fn check(&mut self) {
-        let Some(Unchecked { finite, owners, bucket, rows, started }) = self.slots.unchecked.take() else { return };
+        let Some(Unchecked { finite, owners, bucket, rows, started, time }) = self.slots.unchecked.take() else {
+            return;
+        };
         let flags = caught(|| Ok(Vec::<bool>::try_from(finite)?));
-        if self.device != Device::Cpu {
-            self.note(&bucket, rows, started.elapsed());
-        }
+        let time = time.unwrap_or_else(|| started.elapsed());
+        self.note(&bucket, rows, time);
+        let of_a_row = time.as_secs_f64() * 1e6 / rows.max(1) as f64;
         let mut from = 0;
         for (number, rows) in owners {
             let verdict = match &flags {
@@ -161,6 +163,7 @@ impl Thread {
             from += rows;
             let Some(slot) = self.slots.runs.get_mut(&number) else { continue };
             slot.unchecked -= 1;
+            slot.counters.device_us.fetch_add((of_a_row * rows as f64) as u64, Relaxed);
             if let Some(failure) = verdict {
                 slot.end_with(Err(failure));
             }

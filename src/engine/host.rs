@@ -218,7 +218,7 @@ impl Host {
         context: &Conditioning,
         known: &BTreeMap<usize, Tensor>,
     ) -> Result<()> {
-        if config.strict == config::Strict::Off {
+        if config.strict == config::Switch::Off {
             return Ok(());
         }
         let counts = match &self.verified {
@@ -227,7 +227,7 @@ impl Host {
         };
         self.verified = Some(counts.clone());
         self.strict = match (config.strict, config.strict_rows as usize) {
-            (config::Strict::Auto, _) => strict::is_free(&counts).then_some(counts),
+            (config::Switch::Auto, _) => strict::is_free(&counts).then_some(counts),
             (_, 0) => Some(counts),
             (_, rows) => Some(vec![rows]),
         };
@@ -240,7 +240,7 @@ impl Host {
         context: &Conditioning,
         known: &BTreeMap<usize, Tensor>,
     ) -> Result<Vec<usize>> {
-        strict::verified(config.max_rows as usize, config.strict == config::Strict::Auto, &mut |rows| match known
+        strict::verified(config.max_rows as usize, config.strict == config::Switch::Auto, &mut |rows| match known
             .get(&rows)
         {
             Some(output) => Ok(output.shallow_clone()),

@@ -11,7 +11,7 @@ use std::{
         mpsc::Sender,
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -32,9 +32,11 @@ mod dispatch;
 mod ending;
 pub mod events;
 pub mod failure;
+pub mod forecast;
 mod forward;
 pub mod host;
 mod inputs;
+pub mod ledger;
 mod memory;
 mod message;
 mod results;
@@ -45,6 +47,8 @@ pub mod strict;
 mod thread;
 
 use events::Events;
+use forecast::{Forecast, Held};
+use ledger::Ledger;
 use message::Command;
 use slab::Counters;
 
@@ -75,6 +79,10 @@ struct Inner {
     workers: Mutex<Vec<Worker>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     running: Mutex<HashMap<Uuid, Running>>,
+    /// What owners' jobs cost.
+    ledger: Mutex<Ledger>,
+    /// When jobs that wait will start; none before the devices were measured.
+    forecast: Mutex<Option<Forecast>>,
     /// Spans of the requests whose jobs wait.
     requests: Mutex<HashMap<Uuid, Span>>,
     ready: AtomicBool,
@@ -95,6 +103,7 @@ struct Running {
     attempt: u32,
     worker: usize,
     rows: u32,
+    work: u64,
     counters: Arc<Counters>,
     claimed: Instant,
     queue_ms: u64,
@@ -103,6 +112,18 @@ struct Running {
 }
 
 impl Running {
+    /// Its row evaluations that are done.
+    fn done(&self) -> f64 {
+        self.work as f64 * self.counters.part().unwrap_or(0.0)
+    }
+
+    /// What it still holds of the devices, where a job counts as at most `cap` rows.
+    fn held(&self, cap: u32) -> Held {
+        let left = 1.0 - self.counters.part().unwrap_or(0.5);
+        let rows = self.rows.max(1);
+        Held { rows: rows.min(cap), batch: rows, work: self.work as f64 * left.clamp(0.0, 1.0) }
+    }
+
     fn usage(&self) -> Usage {
         Usage {
             evaluations: self.counters.evaluations.load(Relaxed),
@@ -132,6 +153,8 @@ impl Engine {
             workers: Mutex::default(),
             threads: Mutex::default(),
             running: Mutex::default(),
+            ledger: Mutex::default(),
+            forecast: Mutex::default(),
             requests: Mutex::default(),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -171,9 +194,18 @@ impl Engine {
         &self.0.parts.events
     }
 
+    /// How long a job that is queued will wait for its start; `None` before the devices were measured.
+    pub fn wait(&self, id: Uuid) -> Option<Duration> {
+        hold(&self.0.forecast).as_ref().map(|forecast| forecast.wait(id))
+    }
+
     fn remove(&self, id: Uuid) -> Option<Running> {
         let mut running = hold(&self.0.running);
         let removed = running.remove(&id);
+        if let Some(Running { counters, .. }) = &removed {
+            let ms = counters.device_us.load(Relaxed) as f64 / 1e3;
+            hold(&self.0.ledger).close(id, ms, counters.part().unwrap_or(1.0));
+        }
         if running.is_empty() {
             self.0.emptied.notify_waiters();
         }

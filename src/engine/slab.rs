@@ -29,6 +29,8 @@ pub struct Counters {
     pub evaluations: AtomicU64,
     /// Rows of those calls.
     pub rows: AtomicU64,
+    /// Microseconds of the device that were for them, as their part of each forward.
+    pub device_us: AtomicU64,
     /// How many evaluations there will be; [`UNKNOWN`] where nobody knows.
     pub of: AtomicU64,
 }
@@ -38,11 +40,22 @@ pub const UNKNOWN: u64 = u64::MAX;
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { evaluations: AtomicU64::new(0), rows: AtomicU64::new(0), of: AtomicU64::new(UNKNOWN) }
+        Self {
+            evaluations: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
+            device_us: AtomicU64::new(0),
+            of: AtomicU64::new(UNKNOWN),
+        }
     }
 }
 
 impl Counters {
+    /// The part of the work that is done, where its size is known.
+    pub fn part(&self) -> Option<f64> {
+        let of = self.of.load(Relaxed);
+        (of != UNKNOWN && of > 0).then(|| self.evaluations.load(Relaxed) as f64 / of as f64)
+    }
+
     /// The same as clients see it.
     pub fn progress(&self) -> Progress {
         let of = self.of.load(Relaxed);

@@ -180,14 +180,14 @@ pub struct ChoiceList {
 }
 
 /// List models
-#[utoipa::path(get, path = "/v1/models", tag = "registries", responses((status = 200, body = ModelList)))]
+#[utoipa::path(get, path = "/v1/models", security(("key" = ["read"])), tag = "registries", responses((status = 200, body = ModelList)))]
 pub async fn models(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let data = app.catalog.iter().map(|card| describe(&app, card)).collect();
     tagged(&headers, &ModelList { object: "list", data })
 }
 
 /// Look at a model
-#[utoipa::path(get, path = "/v1/models/{id}", tag = "registries", params(("id" = String, Path, description = "The model")),
+#[utoipa::path(get, path = "/v1/models/{id}", security(("key" = ["read"])), tag = "registries", params(("id" = String, Path, description = "The model")),
     responses((status = 200, body = Model)))]
 pub async fn model(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Model>> {
     let card = app.catalog.get(Some(&id)).map_err(|message| Problem::new(Code::ModelNotFound, message))?;
@@ -195,13 +195,13 @@ pub async fn model(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resul
 }
 
 /// List samplers
-#[utoipa::path(get, path = "/v1/samplers", tag = "registries", responses((status = 200, body = ChoiceList)))]
+#[utoipa::path(get, path = "/v1/samplers", security(("key" = ["read"])), tag = "registries", responses((status = 200, body = ChoiceList)))]
 pub async fn samplers(headers: HeaderMap) -> Response {
     list(&headers, SAMPLERS.iter().map(sampler).collect())
 }
 
 /// List wrappers
-#[utoipa::path(get, path = "/v1/wrappers", tag = "registries", responses((status = 200, body = ChoiceList)))]
+#[utoipa::path(get, path = "/v1/wrappers", security(("key" = ["read"])), tag = "registries", responses((status = 200, body = ChoiceList)))]
 pub async fn wrappers(headers: HeaderMap) -> Response {
     let place = |place| match place {
         Place::Start => "start",
@@ -213,19 +213,19 @@ pub async fn wrappers(headers: HeaderMap) -> Response {
 }
 
 /// List schedules
-#[utoipa::path(get, path = "/v1/schedules", tag = "registries", responses((status = 200, body = ChoiceList)))]
+#[utoipa::path(get, path = "/v1/schedules", security(("key" = ["read"])), tag = "registries", responses((status = 200, body = ChoiceList)))]
 pub async fn schedules(headers: HeaderMap) -> Response {
     list(&headers, SCHEDULES.iter().map(|schedule| choice(&schedule.entry)).collect())
 }
 
 /// List guidances
-#[utoipa::path(get, path = "/v1/guidances", tag = "registries", responses((status = 200, body = ChoiceList)))]
+#[utoipa::path(get, path = "/v1/guidances", security(("key" = ["read"])), tag = "registries", responses((status = 200, body = ChoiceList)))]
 pub async fn guidances(headers: HeaderMap) -> Response {
     list(&headers, GUIDANCES.iter().map(|guidance| choice(&guidance.entry)).collect())
 }
 
 /// List editing methods
-#[utoipa::path(get, path = "/v1/edit-methods", tag = "registries", responses((status = 200, body = ChoiceList)))]
+#[utoipa::path(get, path = "/v1/edit-methods", security(("key" = ["read"])), tag = "registries", responses((status = 200, body = ChoiceList)))]
 pub async fn edit_methods(headers: HeaderMap) -> Response {
     list(&headers, EDIT_METHODS.iter().map(edit_method).collect())
 }

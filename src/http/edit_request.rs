@@ -12,6 +12,7 @@ use utoipa::{
 use crate::{
     error::Fault,
     http::{
+        examples::heart,
         request::{Beside, GenerateRequest, checked, typed},
         schema::Shape,
     },
@@ -104,7 +105,7 @@ fn extended(more: RefOr<Schema>, example: Value) -> RefOr<Schema> {
 
 impl PartialSchema for EditRequest {
     fn schema() -> RefOr<Schema> {
-        let example = json!({ "image": { "image": "0198..." }, "prompt": "a blue heart, twemoji style", "seed": 7 });
+        let example = json!({ "image": heart(), "prompt": "a blue heart, twemoji style", "seed": 7 });
         extended(EditFields::schema(), example)
     }
 }

@@ -9,12 +9,13 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     error::{Code, Fault},
-    http::problems,
+    http::{problems, quota::SHOULD_RETRY},
     store::{Found, StoreError},
 };
 
@@ -178,6 +179,15 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::new(Code::QueueFull, "as many jobs wait as the server takes").retry(),
+            StoreError::FullForOwner(most) => {
+                Self::new(Code::RateLimited, format!("{most} jobs of this key wait, as many as may")).retry()
+            }
+            StoreError::Spent { spent, allowed } => {
+                let detail = format!("{spent} of the {allowed} row evaluations that this key has in a day are spent");
+                Self::new(Code::RateLimited, detail)
+                    .with(header::RETRY_AFTER, until_midnight())
+                    .with(SHOULD_RETRY, "false")
+            }
             other => Self::internal(other),
         }
     }
@@ -228,6 +238,13 @@ pub struct OpenAiError {
     param: Option<String>,
     /// From the closed list.
     code: Code,
+}
+
+/// Seconds until the day ends (UTC).
+fn until_midnight() -> u32 {
+    const DAY_S: i64 = 24 * 3600;
+    let left = DAY_S - Timestamp::now().as_second().rem_euclid(DAY_S);
+    u32::try_from(left).unwrap_or(1)
 }
 
 fn clip(text: &str) -> String {

@@ -9,46 +9,117 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse},
 };
 use futures_util::{Stream, StreamExt, stream};
+use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    engine::events::{EventId, Next, Subscription},
+    engine::events::{
+        EventId, Next, Subscription,
+        feed::{FeedNext, FeedReader},
+    },
     http::{
+        caller::Caller,
         error::{Problem, Result},
         jobs::parse_id,
     },
-    store::Found,
+    job::Status,
+    store::{Filter, Found},
 };
 
 /// Between comments that keep a silent connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Jobs of each status that a stream begins with at most.
+const MOST_SNAPSHOTS: u32 = 200;
+
+/// An event of a stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what a stream sends")]
+pub struct ServerSentEvent {
+    /// What to give as `Last-Event-ID`; none for a snapshot.
+    #[schema(required = false)]
+    id: String,
+    /// Its type.
+    event: String,
+    /// JSON.
+    data: String,
+}
 
 /// Follow a job
 ///
 /// Server-sent events: `queued`, `started`, `progress`, `preview`, `image`, and one of `succeeded`, `failed`, `canceled`,
 /// after which the stream ends. `Last-Event-ID` continues where a broken stream ended; where that is no longer known, a
 /// `snapshot` of the job comes first.
-#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", security(("key" = ["read"])), tag = "jobs",
     params(("id" = Uuid, Path, description = "The job"), ("last-event-id" = Option<String>, Header, description = "The last id seen")),
-    responses((status = 200, description = "The events", body = String, content_type = "text/event-stream")))]
+    responses((status = 200, description = "The events", body = ServerSentEvent, content_type = "text/event-stream")))]
 pub async fn stream(State(app): State<Arc<App>>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response> {
     let id = parse_id(&id, "job")?;
     let (_, subscription) = Problem::unless_found(app.listen(id, last(&headers)).await?, "job")?;
     let closing = app.closing.clone().cancelled_owned();
     let events = follow(app, id, subscription).take_until(Box::pin(closing));
+    Ok(unbuffered(events))
+}
+
+/// Events that no proxy holds back.
+pub fn unbuffered(events: impl Stream<Item = Result<sse::Event, Infallible>> + Send + 'static) -> Response {
     let sse = Sse::new(events).keep_alive(sse::KeepAlive::new().interval(KEEP_ALIVE));
-    let unbuffered = [
+    let headers = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((unbuffered, sse).into_response())
+    (headers, sse).into_response()
+}
+
+/// Follow all jobs
+///
+/// One stream for all jobs of the caller's key: the events of each as `GET /v1/jobs/{id}/events` has them, with `data` as
+/// `{"job": id, "data": ...}`. It never ends by itself. `Last-Event-ID` continues where a broken stream ended; where that is
+/// no longer known, a `snapshot` of each job that has not ended comes first.
+#[utoipa::path(get, path = "/v1/events", security(("key" = ["read"])), tag = "jobs",
+    params(("last-event-id" = Option<String>, Header, description = "The last id seen")),
+    responses((status = 200, description = "The events", body = ServerSentEvent, content_type = "text/event-stream")))]
+pub async fn all(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap) -> Response {
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default()).filter(|id| !id.is_empty());
+    let reader = app.engine.events().follow(caller.listed(), last);
+    let closing = app.closing.clone().cancelled_owned();
+    unbuffered(follow_all(app, caller, reader).take_until(Box::pin(closing)))
+}
+
+fn follow_all(app: Arc<App>, caller: Caller, reader: FeedReader) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+    let events = stream::unfold((app, caller, reader), |(app, caller, mut reader)| async move {
+        let events = match reader.next().await? {
+            FeedNext::Event(id, told) => vec![sse::Event::default().id(id).event(told.name).data(&told.data)],
+            FeedNext::Snapshot => snapshots(&app, &caller).await,
+        };
+        Some((stream::iter(events.into_iter().map(Ok)), (app, caller, reader)))
+    });
+    events.flatten()
+}
+
+/// The caller's jobs that have not ended, oldest first, as they are now.
+async fn snapshots(app: &App, caller: &Caller) -> Vec<sse::Event> {
+    let mut events = Vec::new();
+    for status in [Status::Running, Status::Queued] {
+        let filter =
+            Filter { owner: caller.listed(), status: Some(status), limit: MOST_SNAPSHOTS, ..Filter::default() };
+        match app.store.list(&filter).await {
+            Ok(jobs) => events.extend(jobs.into_iter().rev().filter_map(|job| {
+                let data = json!({ "job": job.id, "data": app.shown(job) });
+                sse::Event::default().event("snapshot").json_data(data).ok()
+            })),
+            Err(cause) => tracing::error!(%cause, "jobs could not be read for a stream"),
+        }
+    }
+    events
 }
 
 /// Get a preview
 ///
 /// The latest preview of one picture, while the job runs.
-#[utoipa::path(get, path = "/v1/jobs/{id}/previews/{index}", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}/previews/{index}", security(("key" = ["read"])), tag = "jobs",
     params(("id" = Uuid, Path, description = "The job"), ("index" = u32, Path, description = "The picture's index")),
     responses((status = 200, description = "The preview", body = Vec<u8>, content_type = "image/webp")))]
 pub async fn preview(State(app): State<Arc<App>>, Path((id, index)): Path<(String, String)>) -> Result<Response> {
@@ -79,7 +150,7 @@ fn follow(app: Arc<App>, id: Uuid, subscription: Subscription) -> impl Stream<It
 /// The job as it is now; `None`, which ends the stream, when it was erased or cannot be read.
 async fn snapshot(app: &App, id: Uuid) -> Option<sse::Event> {
     match app.store.job(id).await {
-        Ok(Found::Here(job)) => sse::Event::default().event("snapshot").json_data(app.with_progress(job)).ok(),
+        Ok(Found::Here(job)) => sse::Event::default().event("snapshot").json_data(app.shown(job)).ok(),
         Ok(_) => None,
         Err(cause) => {
             tracing::error!(%cause, "a job could not be read for its stream");

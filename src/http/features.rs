@@ -10,11 +10,11 @@ use crate::{
     error::Fault,
     http::{
         body,
+        caller::Caller,
         error::{Problem, Result},
         features_request::FeaturesRequest,
-        generations::submitted,
         pictures::{Incoming, read},
-        submission::{Headers, Submitted},
+        submission::{Asked, Headers, Submitted},
         valid::{Check, Valid, Wanted, draw_seed},
     },
     job::{Features, Pool},
@@ -30,26 +30,28 @@ const TELLING: [f64; 3] = [2.54, 1.84, 0.355];
 ///
 /// The job leaves one file: activations `{block}.t{time}`, or for two pictures the map `change` of what differs, which comes
 /// as a grey picture too. Headers and answers are those of a generation.
-#[utoipa::path(post, path = "/v1/features", tag = "generations", request_body = FeaturesRequest,
+#[utoipa::path(post, path = "/v1/features", security(("key" = ["edit"])), tag = "generations", request_body = FeaturesRequest,
     params(Headers), responses(Submitted))]
 pub async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     headers: HeaderMap,
     body::Json(document): body::Json,
 ) -> Result<Response> {
-    submitted(&app, &headers, accept(&app, document)).await
+    let asked = Asked { app: &app, caller: &caller, headers: &headers, route: "features" };
+    asked.answer(document, async |document| accept(&app, &caller, document).await).await
 }
 
 /// The valid wish in a document; its pictures are stored as blobs by then, but only if all of it is valid.
 ///
 /// # Errors
 /// Every fault, or a model that nobody knows.
-pub async fn accept(app: &App, document: Value) -> Result<Valid> {
+pub async fn accept(app: &App, caller: &Caller, document: Value) -> Result<Valid> {
     let (request, mut faults) = FeaturesRequest::read(document).map_err(Problem::invalid)?;
     let card = app.catalog.get(request.model.as_deref()).map_err(Problem::model_not_found)?;
     let mut pictures = Vec::new();
     for (pointer, given) in [("/image", &request.image), ("/image_b", &request.image_b)] {
-        let picture = read(app, pointer, None, given.as_ref()).await?;
+        let picture = read((app, caller), pointer, None, given.as_ref()).await?;
         pictures.push(picture.map_err(|fault| faults.push(fault)).ok().flatten());
     }
     let wanted = Wanted { limits: &app.config.limits, latents: None, faults };
@@ -86,6 +88,7 @@ impl Check<'_> {
         let seed = request.seed.unwrap_or_else(draw_seed);
         self.faults.extend(limits::seeds(seed, 1));
         self.faults.extend(limits::metadata(&request.metadata));
+        self.webhook(request.webhook);
         self.label("/label", request.label);
         self.prompt("/prompt", &request.prompt);
         let timesteps = self.times(request.timesteps);

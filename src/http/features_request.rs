@@ -9,8 +9,10 @@ use utoipa::ToSchema;
 use crate::{
     error::Fault,
     http::{
+        examples::heart,
         request::{Beside, checked, metadata, typed},
         schema::Shape,
+        webhook::WebhookWish,
     },
     job::{Pool, Resize},
 };
@@ -18,7 +20,7 @@ use crate::{
 /// A wish for what the network sees in a picture, or in what two differ. Every field but `image` may be left out.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schema(example = json!({ "image": { "image": "0198..." }, "blocks": ["mid_block"], "pool": "mean" }))]
+#[schema(example = json!({ "image": heart(), "blocks": ["mid_block"], "pool": "mean" }))]
 pub struct FeaturesRequest {
     /// Id from `/v1/models`; the server's default when left out.
     pub model: Option<String>,
@@ -61,6 +63,8 @@ pub struct FeaturesRequest {
     /// Up to 16 strings (keys of 64, values of 512 bytes), handed back.
     #[schema(schema_with = metadata)]
     pub metadata: BTreeMap<String, String>,
+    /// Where the job's news go; signed as Standard Webhooks says, and sent again until they are taken.
+    pub webhook: Option<WebhookWish>,
 }
 
 impl FeaturesRequest {

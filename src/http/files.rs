@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Get a file
-#[utoipa::path(get, path = "/v1/files/{id}", tag = "pictures", params(("id" = Uuid, Path, description = "The file")), responses(
+#[utoipa::path(get, path = "/v1/files/{id}", security(("key" = ["read"])), tag = "pictures", params(("id" = Uuid, Path, description = "The file")), responses(
     (status = 200, description = "The file", body = Vec<u8>, content_type = "application/vnd.safetensors"),
     (status = 304, description = "The client has it already"),
 ))]

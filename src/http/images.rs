@@ -1,10 +1,10 @@
 //! Pictures: the bytes as they were made, or in the format that the client would rather have.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    error::Code,
+    error::{Code, Failure, Fault},
     http::{
         accept,
         error::{Problem, Result},
@@ -30,28 +30,49 @@ const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, 
 /// The formats that a picture can be given in.
 const FORMATS: [Format; 3] = [Format::Png, Format::Webp, Format::Jpeg];
 
+/// Pixels that a thumbnail may be wide.
+const WIDTHS: [u32; 3] = [128, 256, 512];
+
 /// Quality of pictures that are written anew in a lossy format.
 const QUALITY: u8 = 90;
 
 /// Get a picture
 ///
-/// `Accept` chooses the format; where it leaves a choice, the picture comes as it was made. Each format has its own `ETag`.
-#[utoipa::path(get, path = "/v1/images/{id}", tag = "pictures", params(("id" = Uuid, Path, description = "The picture")), responses(
+/// `Accept` chooses the format; where it leaves a choice, the picture comes as it was made. `width` gives a thumbnail instead,
+/// a WebP at most that wide. Each form has its own `ETag`.
+#[utoipa::path(get, path = "/v1/images/{id}", security(("key" = ["read"])), tag = "pictures", params(
+    ("id" = Uuid, Path, description = "The picture"),
+    ("width" = Option<u32>, Query, description = "128, 256 or 512: a thumbnail"),
+), responses(
     (status = 200, description = "The picture", content((Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg"))),
     (status = 304, description = "The client has it already"),
 ))]
-pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response> {
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Result<Response> {
     let image = Problem::unless_found(app.store.find_image(parse_id(&id, "picture")?).await?, "picture")?;
     let sha256 = ready(image.state, image.sha256.as_deref(), "picture")?;
-    let format = negotiate(&headers, &image)?;
-    let tag = format!("\"{sha256}-{}\"", format.content_type().trim_start_matches("image/"));
+    let width = query.get("width").map(|width| thumbnail_width(width)).transpose()?;
+    let format = if width.is_some() { Format::Webp } else { negotiate(&headers, &image)? };
+    let size = width.map(|width| format!("-{width}")).unwrap_or_default();
+    let tag = format!("\"{sha256}-{}{size}\"", format.content_type().trim_start_matches("image/"));
     let known = [(header::ETAG, text(&tag)), (header::CACHE_CONTROL, CACHE), (header::VARY, text("accept"))];
     if matches(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, known).into_response());
     }
     let made = bytes(&app, image.id, "picture").await?;
     let made_as = format_of(&image.content_type)?;
-    let bytes = if format == made_as { made } else { convert(made, made_as, format).await? };
+    let bytes = match width {
+        Some(width) => drawn(move || pixels::thumbnail(&made, made_as, width)).await?,
+        None if format == made_as => made,
+        None => {
+            let output = Output { format, quality: QUALITY };
+            drawn(move || pixels::transcode(&made, made_as, output)).await?
+        }
+    };
     Ok((known, [(header::CONTENT_TYPE, text(format.content_type()))], Body::from(bytes)).into_response())
 }
 
@@ -98,9 +119,14 @@ fn negotiate(headers: &HeaderMap, image: &Image) -> Result<Format> {
     Ok(formats.into_iter().find(|format| format.content_type() == chosen).expect("the choice is one of the offers"))
 }
 
-async fn convert(bytes: Bytes, from: Format, to: Format) -> Result<Bytes> {
-    let output = Output { format: to, quality: QUALITY };
-    let work = move || pixels::transcode(&bytes, from, output);
+fn thumbnail_width(given: &str) -> Result<u32> {
+    given.parse().ok().filter(|width| WIDTHS.contains(width)).ok_or_else(|| {
+        let widths = WIDTHS.map(|width| width.to_string()).join(", ");
+        Problem::invalid(vec![Fault::new("/query/width", format!("must be one of {widths}"))])
+    })
+}
+
+async fn drawn(work: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static) -> Result<Bytes> {
     Ok(spawn_blocking(work).await.map_err(Problem::internal)?.map_err(Problem::internal)?.into())
 }
 

@@ -10,8 +10,10 @@ use crate::{
     edit::{Invert, Method},
     error::Fault,
     http::{
+        examples::heart,
         request::{Beside, GenerateRequest, PromptSyntax, checked, metadata, typed},
         schema::Shape,
+        webhook::WebhookWish,
     },
     job::{Precision, Resize},
 };
@@ -19,7 +21,7 @@ use crate::{
 /// A wish for the code of a picture. Every field but `image` may be left out.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schema(example = json!({ "image": { "image": "0198..." }, "method": "edit_friendly", "prompt": "a red heart, twemoji style" }))]
+#[schema(example = json!({ "image": heart(), "method": "edit_friendly", "prompt": "a red heart, twemoji style" }))]
 pub struct InversionRequest {
     /// Id from `/v1/models`; the server's default when left out.
     pub model: Option<String>,
@@ -77,6 +79,8 @@ pub struct InversionRequest {
     /// Up to 16 strings (keys of 64, values of 512 bytes), handed back.
     #[schema(schema_with = metadata)]
     pub metadata: BTreeMap<String, String>,
+    /// Where the job's news go; signed as Standard Webhooks says, and sent again until they are taken.
+    pub webhook: Option<WebhookWish>,
 }
 
 impl InversionRequest {
@@ -110,6 +114,7 @@ impl InversionRequest {
             guidance: self.guidance.or_else(scale),
             priority: self.priority,
             metadata: self.metadata,
+            webhook: self.webhook,
             ..GenerateRequest::default()
         }
     }

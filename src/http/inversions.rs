@@ -10,11 +10,11 @@ use crate::{
     error::Fault,
     http::{
         body,
+        caller::Caller,
         error::{Problem, Result},
-        generations::submitted,
         inversion_request::InversionRequest,
         pictures::{Incoming, read},
-        submission::{Headers, Submitted},
+        submission::{Asked, Headers, Submitted},
         valid::{Check, Valid, Wanted},
     },
     job::Inversion,
@@ -26,24 +26,26 @@ use crate::{
 ///
 /// The job leaves one file, which edits with the same method may start from as often as they like. Headers and answers are
 /// those of a generation.
-#[utoipa::path(post, path = "/v1/inversions", tag = "generations", request_body = InversionRequest,
+#[utoipa::path(post, path = "/v1/inversions", security(("key" = ["edit"])), tag = "generations", request_body = InversionRequest,
     params(Headers), responses(Submitted))]
 pub async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     headers: HeaderMap,
     body::Json(document): body::Json,
 ) -> Result<Response> {
-    submitted(&app, &headers, accept(&app, document)).await
+    let asked = Asked { app: &app, caller: &caller, headers: &headers, route: "inversions" };
+    asked.answer(document, async |document| accept(&app, &caller, document).await).await
 }
 
 /// The valid inversion in a document; its picture is stored as a blob by then, but only if all of it is valid.
 ///
 /// # Errors
 /// Every fault, or a model that nobody knows.
-pub async fn accept(app: &App, document: serde_json::Value) -> Result<Valid> {
+pub async fn accept(app: &App, caller: &Caller, document: serde_json::Value) -> Result<Valid> {
     let (request, mut faults) = InversionRequest::read(document).map_err(Problem::invalid)?;
     let card = app.catalog.get(request.model.as_deref()).map_err(Problem::model_not_found)?;
-    let image = read(app, "/image", None, request.image.as_ref()).await?;
+    let image = read((app, caller), "/image", None, request.image.as_ref()).await?;
     let image = image.map_err(|fault| faults.push(fault)).ok().flatten();
     let cards = |id: &str| app.catalog.get(Some(id)).cloned();
     let wanted = Wanted { limits: &app.config.limits, latents: None, faults };

@@ -14,6 +14,7 @@ use crate::{
     },
     error::Fault,
     http::{
+        caller::Caller,
         edit_request::EditRequest,
         error::Result,
         reference::{Earlier, fetch},
@@ -37,10 +38,10 @@ impl Inverted {
     ///
     /// # Errors
     /// Outside, what is ours to mend; inside, the fault of the field.
-    pub async fn read(app: &App, given: Option<&Value>) -> Result<Result<Option<Self>, Fault>> {
+    pub async fn read(app: &App, caller: &Caller, given: Option<&Value>) -> Result<Result<Option<Self>, Fault>> {
         let Some(given) = given else { return Ok(Ok(None)) };
         let id = given.as_str().filter(|id| Uuid::try_parse(id).is_ok()).map(|id| json!({ "file": id }));
-        let bytes = fetch(app, id.as_ref().unwrap_or(given), Earlier::File).await?;
+        let bytes = fetch(app, caller, id.as_ref().unwrap_or(given), Earlier::File).await?;
         let read = bytes.and_then(|bytes| {
             let about = InversionFile::read(&bytes)?.about;
             Ok(Some(Self { bytes, about }))

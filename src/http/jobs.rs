@@ -16,6 +16,7 @@ use crate::{
     error::Fault,
     http::{
         body,
+        caller::Caller,
         error::{Problem, Result},
     },
     job::{Job, Kind, Status},
@@ -44,49 +45,53 @@ pub struct JobList {
 /// List jobs
 ///
 /// Newest first. `metadata.{key}=value` keeps only jobs that carry this metadata.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", responses((status = 200, body = JobList)), params(
+#[utoipa::path(get, path = "/v1/jobs", security(("key" = ["read"])), tag = "jobs", responses((status = 200, body = JobList)), params(
     ("status" = Option<Status>, Query, description = "Only jobs that stand so"),
     ("kind" = Option<Kind>, Query, description = "Only jobs of this kind"),
     ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Jobs on a page, 50 when left out"),
     ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
 ))]
-pub async fn list(State(app): State<Arc<App>>, Query(query): Query<Vec<(String, String)>>) -> Result<Json<JobList>> {
-    let mut filter = filter(query)?;
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<Json<JobList>> {
+    let mut filter = Filter { owner: caller.listed(), ..filter(query)? };
     let page = filter.limit as usize;
     filter.limit += 1; // one more, to see whether there is another page
     let mut data = app.store.list(&filter).await?;
     let more = data.len() > page;
     data.truncate(page);
     let next_cursor = data.last().filter(|_| more).map(|job| job.id.to_string());
-    let data = data.into_iter().map(|job| app.with_progress(job)).collect();
+    let data = data.into_iter().map(|job| app.shown(job)).collect();
     Ok(Json(JobList { object: "list", data, next_cursor }))
 }
 
 /// Look at a job
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = Uuid, Path, description = "The job")),
+#[utoipa::path(get, path = "/v1/jobs/{id}", security(("key" = ["read"])), tag = "jobs", params(("id" = Uuid, Path, description = "The job")),
     responses((status = 200, body = Job)))]
 pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Job>> {
     let job = Problem::unless_found(app.store.job(parse_id(&id, "job")?).await?, "job")?;
-    Ok(Json(app.with_progress(job)))
+    Ok(Json(app.shown(job)))
 }
 
 /// Cancel a job
 ///
 /// It is canceled from the moment of the answer; work stops at the latest after the evaluation in flight. A job that has
 /// ended stays as it is.
-#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = Uuid, Path, description = "The job")),
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", security(("key" = ["generate"]), ("key" = ["edit"])), tag = "jobs", params(("id" = Uuid, Path, description = "The job")),
     responses((status = 200, body = Job)))]
 pub async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Result<Json<Job>> {
     let job = app.cancel(parse_id(&id, "job")?).await?;
     // Nothing in the body matters, but a connection on which bytes are left is closed, and the client's next request fails.
     drop(body::bytes(request, &app).await);
-    Ok(Json(Problem::unless_found(job, "job")?))
+    Ok(Json(app.shown(Problem::unless_found(job, "job")?)))
 }
 
 /// Erase a job
 ///
 /// Cancels it and erases it together with its pictures and files.
-#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = Uuid, Path, description = "The job")),
+#[utoipa::path(delete, path = "/v1/jobs/{id}", security(("key" = ["generate"]), ("key" = ["edit"])), tag = "jobs", params(("id" = Uuid, Path, description = "The job")),
     responses((status = 204, description = "Erased; asking for it is answered 410 from now on")))]
 pub async fn erase(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode> {
     let id = parse_id(&id, "job")?;

@@ -6,6 +6,7 @@ use crate::{
     app::App,
     error::Fault,
     http::{
+        caller::Caller,
         error::Result,
         reference::{Earlier, fetch},
         request::GenerateRequest,
@@ -19,8 +20,13 @@ use crate::{
 ///
 /// # Errors
 /// Outside, what is ours to mend; inside, the fault of the field.
-pub async fn store(app: &App, card: &Card, request: &GenerateRequest, given: &Value) -> Result<Result<Value, Fault>> {
-    let bytes = match fetch(app, given, Earlier::File).await? {
+pub async fn store(
+    (app, caller): (&App, &Caller),
+    card: &Card,
+    request: &GenerateRequest,
+    given: &Value,
+) -> Result<Result<Value, Fault>> {
+    let bytes = match fetch(app, caller, given, Earlier::File).await? {
         Ok(bytes) => bytes,
         Err(message) => return Ok(Err(Fault::new("/latents", message))),
     };

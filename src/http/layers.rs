@@ -12,7 +12,11 @@ use axum::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{app::App, error::Code, http::error::Problem};
+use crate::{
+    app::App,
+    error::Code,
+    http::{audit::Deed, error::Problem},
+};
 
 /// The header that carries a request's id both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,12 +31,13 @@ const SUBMISSIONS: [&str; 2] = ["/v1/generations", "/v1/edits"];
 pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
-    let method = method_label(request.method());
+    let (verb, method) = (request.method().clone(), method_label(request.method()));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let instance = request.uri().path().to_owned();
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), method, route);
     let response = next.run(request).instrument(span.clone()).await;
 
+    Deed { request: id.to_str().unwrap_or_default(), method: &verb, path: &instance }.note(&response);
     let problem = response.extensions().get::<Problem>().cloned();
     if let Some(problem) = problem.as_ref().filter(|_| method == "POST" && SUBMISSIONS.contains(&route.as_str())) {
         app.metrics.rejected_total.with_label_values(&[problem.code().name()]).inc();

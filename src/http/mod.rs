@@ -14,17 +14,23 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::{app::App, http::error::Problem};
 
 pub mod accept;
+pub mod audit;
+pub mod auth;
 pub mod body;
+pub mod caller;
 pub mod catalog;
+pub mod cors;
 pub mod edit_request;
 pub mod edits;
 pub mod error;
 pub mod events;
+pub mod examples;
 pub mod features;
 pub mod features_request;
 pub mod files;
 pub mod form;
 pub mod generations;
+pub mod idempotency;
 pub mod images;
 pub mod inversion_request;
 pub mod inversions;
@@ -37,13 +43,16 @@ pub mod openapi;
 pub mod ops;
 pub mod pictures;
 pub mod problems;
+pub mod quota;
 pub mod reference;
 pub mod request;
 pub mod schema;
 pub mod serve;
 pub mod submission;
+pub mod tls;
 pub mod valid;
 pub mod valid_edit;
+pub mod webhook;
 pub mod wishes;
 
 /// Every route, as the API's description shows them.
@@ -58,6 +67,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(events::stream))
         .routes(routes!(events::preview))
+        .routes(routes!(events::all))
         .routes(routes!(images::show))
         .routes(routes!(files::show))
         .routes(routes!(catalog::models))
@@ -85,16 +95,23 @@ pub fn api() -> utoipa::openapi::OpenApi {
 /// The whole service: routes, the page at `/docs`, and the layers around them, outermost last.
 pub fn service(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
-    let docs = SwaggerUi::new("/docs").config(Config::new(["/openapi.json"]));
+    let docs = SwaggerUi::new("/docs")
+        .config(Config::new(["/openapi.json?examples=newest"]).try_it_out_enabled(true).persist_authorization(true));
     surround(router.merge(docs), app)
 }
 
 /// Routes with the fallbacks and layers that all of them share.
 pub fn surround(router: Router<Arc<App>>, app: Arc<App>) -> Router {
-    router
+    let cors = cors::layer(&app.config.cors).expect("`App::start` has checked it");
+    let router = router
         .fallback(async || Problem::not_found("such path"))
         .method_not_allowed_fallback(async || Problem::method())
+        .layer(from_fn_with_state((app.clone(), auth::Needs::of(&api())), auth::admit))
         .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(from_fn_with_state(app.clone(), layers::observe))
-        .with_state(app)
+        .layer(from_fn_with_state(app.clone(), layers::observe));
+    match cors {
+        // Outermost: a browser must be able to read a refusal too.
+        Some(cors) => router.layer(cors).with_state(app),
+        None => router.with_state(app),
+    }
 }

@@ -7,13 +7,14 @@ use utoipa::{
         Components, Content, Ref, RefOr, ResponseBuilder,
         path::{Operation, PathItem},
         schema::Schema,
+        security::{Http, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use crate::{
     edit::EDIT_METHODS,
     guidance::GUIDANCES,
-    http::error::Document,
+    http::{auth::SCHEME, error::Document},
     job::Job,
     registry::Entry,
     sampler::SAMPLERS,
@@ -51,11 +52,18 @@ impl Modify for Fill {
             .content("application/problem+json", Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem")))))
             .build();
         components.responses.insert("Problem".into(), RefOr::T(problem));
+        components.add_security_scheme(SCHEME, SecurityScheme::Http(key_scheme()));
         fill_choices(components);
         for operation in openapi.paths.paths.values_mut().flat_map(operations) {
             operation.responses.responses.insert("default".into(), RefOr::Ref(Ref::from_response_name("Problem")));
         }
     }
+}
+
+fn key_scheme() -> Http {
+    let about = "An API key (`dk_...`, or as the password of HTTP Basic) or a JSON web token; the scopes beside an operation \
+                 are those of which the key needs one. A service on loopback needs none by default.";
+    HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build()
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -1,19 +1,26 @@
 //! The service itself: whether it lives, whether it is ready, how it does, and its own description.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use axum::{extract::State, http::header, response::IntoResponse};
+use axum::{
+    Json,
+    extract::{Query, State},
+    http::header,
+    response::IntoResponse,
+};
+use serde_json::Value;
 
 use crate::{
     app::App,
     http::{
         api,
         error::{Problem, Result},
+        examples,
     },
 };
 
 /// Is the process alive?
-#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200, description = "It is", body = String)))]
+#[utoipa::path(get, path = "/livez", security(()), tag = "service", responses((status = 200, description = "It is", body = String)))]
 pub async fn livez() -> &'static str {
     "ok\n"
 }
@@ -21,7 +28,7 @@ pub async fn livez() -> &'static str {
 /// Is the service ready?
 ///
 /// The default model is loaded, the store can be written to, and the service is not shutting down.
-#[utoipa::path(get, path = "/readyz", tag = "service", responses((status = 200, description = "It is", body = String)))]
+#[utoipa::path(get, path = "/readyz", security(()), tag = "service", responses((status = 200, description = "It is", body = String)))]
 pub async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> {
     if app.draining() {
         return Err(Problem::draining());
@@ -39,7 +46,7 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str> {
 /// Metrics
 ///
 /// In the text format of Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, description = "The metrics", body = String)))]
+#[utoipa::path(get, path = "/metrics", security(("key" = ["read"])), tag = "service", responses((status = 200, description = "The metrics", body = String)))]
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse> {
     let depth = &app.metrics.queue_depth;
     app.catalog.iter().for_each(|card| depth.with_label_values(&[&*card.id]).set(0));
@@ -52,13 +59,24 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse> {
 }
 
 /// The API's description, in JSON
-#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, description = "OpenAPI 3.1", body = String, content_type = "application/json")))]
-pub async fn openapi_json() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], api().to_json().expect("the description is JSON"))
+///
+/// With `examples=newest` paths have ids of the newest job and picture as examples, where no key is needed.
+#[utoipa::path(get, path = "/openapi.json", security(()), tag = "service",
+    params(("examples" = Option<String>, Query, description = "`newest`: with ids of what is there")),
+    responses((status = 200, description = "OpenAPI 3.1", body = Value, content_type = "application/json")))]
+pub async fn openapi_json(
+    State(app): State<Arc<App>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Value>> {
+    let api = serde_json::to_value(api()).expect("the description is JSON");
+    match query.get("examples").map(String::as_str) {
+        Some("newest") => Ok(Json(examples::fill(&app, api).await?)),
+        _ => Ok(Json(api)),
+    }
 }
 
 /// The API's description, in YAML
-#[utoipa::path(get, path = "/openapi.yaml", tag = "service", responses((status = 200, description = "OpenAPI 3.1", body = String, content_type = "application/yaml")))]
+#[utoipa::path(get, path = "/openapi.yaml", security(()), tag = "service", responses((status = 200, description = "OpenAPI 3.1", body = String, content_type = "application/yaml")))]
 pub async fn openapi_yaml() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/yaml")], api().to_yaml().expect("the description is YAML"))
 }

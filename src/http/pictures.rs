@@ -8,6 +8,7 @@ use crate::{
     app::App,
     error::Fault,
     http::{
+        caller::Caller,
         error::Result,
         reference::{Earlier, fetch},
     },
@@ -38,7 +39,7 @@ impl Incoming {
 /// # Errors
 /// Outside, what is ours to mend; inside, the fault of the field.
 pub async fn read(
-    app: &App,
+    (app, caller): (&App, &Caller),
     pointer: &str,
     file: Option<Bytes>,
     given: Option<&Value>,
@@ -46,7 +47,7 @@ pub async fn read(
     let fault = |message| Fault::new(pointer, message);
     let bytes = match (file, given) {
         (Some(bytes), _) => Ok(bytes),
-        (None, Some(given)) => fetch(app, given, Earlier::Image).await?,
+        (None, Some(given)) => fetch(app, caller, given, Earlier::Image).await?,
         (None, None) => return Ok(Ok(None)),
     };
     let bytes = match bytes {

@@ -143,7 +143,7 @@ pub fn page(code: Code) -> &'static Page {
 /// What an error code means
 ///
 /// The page that a problem's `type` points to.
-#[utoipa::path(get, path = "/problems/{code}", tag = "service", params(("code" = Code, Path, description = "An error code")),
+#[utoipa::path(get, path = "/problems/{code}", security(()), tag = "service", params(("code" = Code, Path, description = "An error code")),
     responses((status = 200, description = "What the code means and what to do", body = String, content_type = "text/html")))]
 pub async fn show(Path(code): Path<String>) -> Result<Html<String>> {
     let page = PAGES.iter().find(|page| page.code.name() == code).ok_or_else(|| Problem::not_found("such code"))?;

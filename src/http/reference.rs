@@ -10,7 +10,12 @@ use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{app::App, http::error::Result, job::ImageState, store::Found};
+use crate::{
+    app::App,
+    http::{caller::Caller, error::Result},
+    job::ImageState,
+    store::Found,
+};
 
 /// Base64 as people write it: padded or not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -40,29 +45,34 @@ impl Earlier {
 ///
 /// # Errors
 /// The store.
-pub async fn fetch(app: &App, given: &Value, earlier: Earlier) -> Result<Result<Bytes, String>> {
+pub async fn fetch(app: &App, caller: &Caller, given: &Value, earlier: Earlier) -> Result<Result<Bytes, String>> {
     let name = earlier.name();
     let forms = || format!("must be base64, a data URL, {{\"{name}\": id}} or {{\"blob\": \"sha256:...\"}}");
     match given {
         Value::String(text) => Ok(decode(text)),
         Value::Object(fields) if fields.len() == 1 => match (fields.get("blob"), fields.get(name)) {
-            (Some(Value::String(key)), _) => blob(app, key).await,
-            (_, Some(Value::String(id))) => result(app, id, earlier).await,
+            (Some(Value::String(key)), _) => blob(app, caller, key).await,
+            (_, Some(Value::String(id))) => result(app, caller, id, earlier).await,
             _ => Ok(Err(forms())),
         },
         _ => Ok(Err(forms())),
     }
 }
 
-async fn blob(app: &App, name: &str) -> Result<Result<Bytes, String>> {
-    let found = app.blobs.get_input(name).await?;
+async fn blob(app: &App, caller: &Caller, name: &str) -> Result<Result<Bytes, String>> {
+    let theirs = caller.everything || app.store.owns_input(&caller.owner, &name.replacen(':', "/", 1)).await?;
+    let found = if theirs { app.blobs.get_input(name).await? } else { None };
     Ok(found.ok_or_else(|| "there is no such blob (`sha256:` and 64 digits); it is kept while a job names it".into()))
 }
 
 /// A file or picture of an earlier job.
-async fn result(app: &App, id: &str, earlier: Earlier) -> Result<Result<Bytes, String>> {
+async fn result(app: &App, caller: &Caller, id: &str, earlier: Earlier) -> Result<Result<Bytes, String>> {
     let name = earlier.name();
-    let Ok(id) = Uuid::try_parse(id) else { return Ok(Err(format!("there is no {name} of this id"))) };
+    let missing = || Ok(Err(format!("there is no {name} of this id")));
+    let Ok(id) = Uuid::try_parse(id) else { return missing() };
+    if !caller.everything && app.store.owner(id).await?.is_none_or(|owner| !caller.sees(&owner)) {
+        return missing();
+    }
     let state = match earlier {
         Earlier::File => app.store.find_file(id).await?.map(|file| file.state),
         Earlier::Image => app.store.find_image(id).await?.map(|image| image.state),
@@ -73,7 +83,7 @@ async fn result(app: &App, id: &str, earlier: Earlier) -> Result<Result<Bytes, S
         }
         Found::Here(_) => Ok(Err(format!("this {name} is pending: its job has not finished it yet"))),
         Found::Gone => Ok(Err(format!("this {name} was erased"))),
-        Found::Missing => Ok(Err(format!("there is no {name} of this id"))),
+        Found::Missing => missing(),
     }
 }
 

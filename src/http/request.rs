@@ -11,7 +11,11 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
 };
 
-use crate::{error::Fault, http::schema::Shape, job::Output};
+use crate::{
+    error::Fault,
+    http::{schema::Shape, webhook::WebhookWish},
+    job::Output,
+};
 
 /// A wish for pictures. Every field may be left out; `null` means the same as leaving it out.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -71,6 +75,8 @@ pub struct GenerateRequest {
     /// Up to 16 strings (keys of 64, values of 512 bytes), handed back.
     #[schema(schema_with = metadata)]
     pub metadata: BTreeMap<String, String>,
+    /// Where the job's news go; signed as Standard Webhooks says, and sent again until they are taken.
+    pub webhook: Option<WebhookWish>,
 }
 
 /// How prompts are read.
@@ -104,6 +110,7 @@ impl Default for GenerateRequest {
             preview_every: 0,
             priority: 0,
             metadata: BTreeMap::new(),
+            webhook: None,
         }
     }
 }

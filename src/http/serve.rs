@@ -8,7 +8,12 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{app::App, http::service};
@@ -19,12 +24,24 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// How long to wait before accepting again when the system has no more sockets.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What every connection is served with.
+#[derive(Clone)]
+struct Service {
+    router: Router,
+    http: http1::Builder,
+    tls: Option<TlsAcceptor>,
+    /// How long a client may take over its handshake.
+    patience: Duration,
+    closing: CancellationToken,
+}
+
 /// Serves until `stop` comes true, then drains the app and closes the connections.
-pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()>) {
+pub async fn serve(app: Arc<App>, listener: TcpListener, tls: Option<TlsAcceptor>, stop: impl Future<Output = ()>) {
     let connections = TaskTracker::new();
-    let mut time = http1::Builder::new();
-    time.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(app.config.http.request_timeout_s));
-    let accepting = accept(listener, service(app.clone()), time, app.closing.clone(), connections.clone());
+    let (mut http, patience) = (http1::Builder::new(), Duration::from_secs(app.config.http.request_timeout_s));
+    http.timer(TokioTimer::new()).header_read_timeout(patience);
+    let service = Service { router: service(app.clone()), http, tls, patience, closing: app.closing.clone() };
+    let accepting = accept(listener, service, connections.clone());
     let ending = async {
         stop.await;
         tracing::info!("draining");
@@ -32,26 +49,20 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Outpu
     };
     tokio::join!(accepting, ending);
     connections.close();
-    if tokio::time::timeout(LAST_ANSWERS, connections.wait()).await.is_err() {
+    if timeout(LAST_ANSWERS, connections.wait()).await.is_err() {
         tracing::warn!("some clients did not take their answers in time");
     }
 }
 
 /// Connections are accepted while draining too, so that clients hear of it and can fetch what is finished.
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    http: http1::Builder,
-    closing: CancellationToken,
-    connections: TaskTracker,
-) {
+async fn accept(listener: TcpListener, service: Service, connections: TaskTracker) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = closing.cancelled() => return,
+            () = service.closing.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _)) => drop(connections.spawn(speak(stream, router.clone(), http.clone(), closing.clone()))),
+            Ok((stream, _)) => drop(connections.spawn(service.clone().greet(stream))),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -60,18 +71,29 @@ async fn accept(
     }
 }
 
-async fn speak(stream: TcpStream, router: Router, http: http1::Builder, closing: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Service {
+    async fn greet(self, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else { return self.speak(stream).await };
+        match timeout(self.patience, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+            Err(_) => tracing::debug!("a handshake took too long"),
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+    }
+
+    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let answering = TowerToHyperService::new(self.router.clone());
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), answering));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke off");
+        }
     }
 }

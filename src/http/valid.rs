@@ -11,12 +11,13 @@ use crate::{
     config::Limits,
     error::Fault,
     guidance,
-    http::request::GenerateRequest,
+    http::{request::GenerateRequest, webhook::WebhookWish},
     job::{Generation, Request, Warning},
     limits::{self, Cost, LAST_SEED},
     model::Card,
     sampler::SAMPLERS,
     schedule,
+    store::hooks::Webhook,
     task::{Cards, Task},
     wrapper::{self, Stack},
 };
@@ -30,6 +31,8 @@ pub struct Valid {
     pub warnings: Vec<Warning>,
     /// What it will cost.
     pub cost: Cost,
+    /// Where its news go.
+    pub webhook: Option<Webhook>,
 }
 
 /// What a wish is checked against besides its model.
@@ -59,13 +62,14 @@ pub(super) struct Check<'a> {
     pub(super) limits: &'a Limits,
     pub(super) faults: Vec<Fault>,
     warnings: Vec<Warning>,
+    webhook: Option<Webhook>,
 }
 
 impl<'a> Check<'a> {
     /// With the name of the noise that came along.
     pub(super) fn new((card, cards): (&'a Arc<Card>, Cards<'a>), wanted: Wanted<'a>) -> (Self, Option<Value>) {
         let Wanted { limits, latents, faults } = wanted;
-        (Self { card, cards, limits, faults, warnings: Vec::new() }, latents)
+        (Self { card, cards, limits, faults, warnings: Vec::new(), webhook: None }, latents)
     }
 
     /// The valid wish, or all that is wrong with it; there is none beside some faults.
@@ -73,7 +77,9 @@ impl<'a> Check<'a> {
         let Some(request) = request.map(Into::into) else { return Err(self.faults) };
         let cost = self.cost(&request);
         match (cost, self.faults) {
-            (Some(cost), faults) if faults.is_empty() => Ok(Valid { request, warnings: self.warnings, cost }),
+            (Some(cost), faults) if faults.is_empty() => {
+                Ok(Valid { request, warnings: self.warnings, cost, webhook: self.webhook })
+            }
             (_, faults) => Err(faults),
         }
     }
@@ -88,6 +94,7 @@ impl Check<'_> {
         let seed = request.seed.unwrap_or_else(draw_seed);
         self.faults.extend(limits::seeds(seed, request.count));
         self.faults.extend(limits::metadata(&request.metadata));
+        self.webhook(request.webhook);
         self.label("/label", request.label);
         self.clip_skip(request.clip_skip);
         self.prompt("/prompt", &request.prompt);
@@ -146,6 +153,13 @@ impl Check<'_> {
                 self.fault(pointer, format!("must be at most {}", labels.saturating_sub(1)));
             }
             _ => {}
+        }
+    }
+
+    pub(super) fn webhook(&mut self, wish: Option<WebhookWish>) {
+        match wish.map(WebhookWish::valid).transpose() {
+            Ok(webhook) => self.webhook = webhook,
+            Err(fault) => self.faults.push(fault),
         }
     }
 
@@ -235,8 +249,8 @@ impl Check<'_> {
         let pictures = (0..request.count()).collect();
         match Task::new(self.card.clone(), request, pictures, self.cards) {
             Ok(task) => {
-                let cost = Cost { evaluations: task.most(), rows: task.rows() };
-                self.faults.extend(self.limits.work(cost, self.card, request.size()));
+                let cost = Cost::of((task.most(), task.rows()), self.card, request.size());
+                self.faults.extend(self.limits.work(cost));
                 Some(cost)
             }
             Err(fault) => {

@@ -1,6 +1,6 @@
 //! The valid job: what a request means once every default is filled in, and what became of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -136,11 +136,17 @@ pub struct Progress {
     pub of: Option<u64>,
 }
 
+/// Whose a job is: `key:{id}` or `jwt:{sub}`; nobody's where keys are off.
+pub type Owner = Option<Arc<str>>;
+
 /// A job as clients see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// UUIDv7.
     pub id: Uuid,
+    /// Whose it is.
+    #[serde(skip)]
+    pub owner: Owner,
     /// What kind of work.
     pub kind: Kind,
     /// Where it stands.
@@ -153,6 +159,10 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// Older queued jobs; null when not queued.
     pub queue_position: Option<u64>,
+    /// Milliseconds until it starts, as the queue and the measured speed of the devices let expect; null when not queued, or
+    /// before anything was measured.
+    #[serde(default)]
+    pub estimated_wait_ms: Option<u64>,
     /// How often it was claimed.
     pub attempt: u32,
     /// How far it is.

@@ -1,16 +1,22 @@
 //! RGB to PNG, JPEG or WebP, and from one to another.
 
-use image::{ImageFormat, ImageReader, Limits};
+use image::{ImageFormat, ImageReader, Limits, RgbImage, imageops::FilterType};
 use png::{BitDepth, ColorType, Compression, Encoder};
 
-use super::metadata::{PictureText, chunk};
+use super::{
+    fit::scaled,
+    metadata::{PictureText, chunk},
+};
 use crate::{
     error::{Failure, Result},
     job::{Format, Output},
 };
 
-/// Pixels that [`transcode`] decodes at most along a side; ours are far smaller, and libwebp stops there.
+/// Pixels that [`ours`] decodes at most along a side; ours are far smaller, and libwebp stops there.
 const SIDE: u32 = 16383;
+
+/// WebP quality of thumbnails.
+const THUMBNAIL_QUALITY: u8 = 80;
 
 /// Writes `rgb`, `width * height * 3` bytes row by row, in the wanted format. A PNG carries `text`; its bytes depend on
 /// nothing but the arguments.
@@ -34,6 +40,24 @@ pub fn encode(rgb: &[u8], width: u32, height: u32, output: Output, text: Option<
 /// # Errors
 /// Bytes that are no picture of `from`, or what [`encode`] refuses.
 pub fn transcode(bytes: &[u8], from: Format, to: Output) -> Result<Vec<u8>> {
+    let rgb = ours(bytes, from)?;
+    encode(rgb.as_raw(), rgb.width(), rgb.height(), to, None)
+}
+
+/// The same picture as a WebP at most `width` pixels wide, in its own shape.
+///
+/// # Errors
+/// Bytes that are no picture of `from`.
+pub fn thumbnail(bytes: &[u8], from: Format, width: u32) -> Result<Vec<u8>> {
+    let rgb = ours(bytes, from)?;
+    let width = width.min(rgb.width());
+    let height = (u64::from(rgb.height()) * u64::from(width)).div_ceil(u64::from(rgb.width()).max(1));
+    let small = scaled(&rgb, (width, u32::try_from(height).unwrap_or(SIDE).clamp(1, SIDE)), FilterType::Lanczos3);
+    webp(small.as_raw(), small.width(), small.height(), THUMBNAIL_QUALITY)
+}
+
+/// The pixels of a picture that we made.
+fn ours(bytes: &[u8], from: Format) -> Result<RgbImage> {
     let format = match from {
         Format::Png => ImageFormat::Png,
         Format::Jpeg => ImageFormat::Jpeg,
@@ -44,8 +68,7 @@ pub fn transcode(bytes: &[u8], from: Format, to: Output) -> Result<Vec<u8>> {
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(SIDE), Some(SIDE));
     reader.limits(limits);
-    let rgb = reader.decode().map_err(internal)?.into_rgb8();
-    encode(rgb.as_raw(), rgb.width(), rgb.height(), to, None)
+    Ok(reader.decode().map_err(internal)?.into_rgb8())
 }
 
 fn png(rgb: &[u8], width: u32, height: u32, text: Option<&PictureText>) -> Result<Vec<u8>> {

@@ -53,8 +53,8 @@ fn inside(shape: (u32, u32), frame: (u32, u32)) -> (u32, u32) {
     }
 }
 
-/// Shrunk first and then grown, so that no size in between is larger than both ends.
-fn scaled<P>(picture: &Picture<P>, (width, height): (u32, u32), filter: FilterType) -> Picture<P>
+/// The picture at that size, whatever its shape was. Shrunk first and then grown, so that no size in between is larger than both ends.
+pub(super) fn scaled<P>(picture: &Picture<P>, (width, height): (u32, u32), filter: FilterType) -> Picture<P>
 where
     P: Pixel<Subpixel = u8> + 'static,
 {

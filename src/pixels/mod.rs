@@ -12,7 +12,7 @@ pub mod preview;
 pub mod tensors;
 
 pub use decode::{Decoded, decode};
-pub use encode::{encode, transcode};
+pub use encode::{encode, thumbnail, transcode};
 pub use mask::Given;
 pub use metadata::PictureText;
 pub use preview::preview;

@@ -7,12 +7,17 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::job::{EngineInfo, File, Image, Job, JobError, Kind, Progress, Status, Usage};
+use crate::job::{EngineInfo, File, Image, Job, JobError, Kind, Owner, Progress, Status, Usage};
 
 pub mod blobs;
+pub mod fair;
+pub mod hooks;
+pub mod keys;
 pub mod lock;
 pub mod sqlite;
 pub mod sweep;
+
+use fair::{Queue, Shares};
 
 /// What the store itself can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +25,20 @@ pub enum StoreError {
     /// The queue holds `queue.max_depth` jobs already.
     #[error("the queue is full")]
     Full,
+    /// The owner has spent what a day allows.
+    #[error("{spent} of {allowed} row evaluations of this day are spent")]
+    Spent {
+        /// So far.
+        spent: u64,
+        /// In a day.
+        allowed: u64,
+    },
+    /// A job with this `Idempotency-Key` is there already.
+    #[error("the idempotency key is known")]
+    Repeated,
+    /// As many jobs of this owner wait as may.
+    #[error("{0} jobs of this key wait already")]
+    FullForOwner(u32),
     /// Another process serves this database.
     #[error("{0} is in use by another darkroom process; stop it first or set store.database_url to another file")]
     Locked(String),
@@ -52,6 +71,39 @@ pub struct NewJob {
     pub deadline: Option<Timestamp>,
     /// Rows that it will hold in the engine: pictures times guidance rows.
     pub rows: u32,
+    /// Its work in row evaluations of the native size.
+    pub work: u64,
+    /// The `Idempotency-Key` that came with it.
+    pub once: Option<Once>,
+    /// Where its news go.
+    pub webhook: Option<hooks::Webhook>,
+}
+
+/// A wish that is meant once, however often it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The client's own name for it.
+    pub name: String,
+    /// What is asked for.
+    pub fingerprint: [u8; 32],
+}
+
+/// What a job must find room in.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// Queued jobs of everybody.
+    pub queued: u64,
+    /// Queued jobs of its owner.
+    pub own_queued: Option<u32>,
+    /// Row evaluations of its owner in a day.
+    pub own_work: Option<u64>,
+}
+
+impl Allowance {
+    /// For a job whose owner has no bounds of its own.
+    pub fn of(queued: u64) -> Self {
+        Self { queued, own_queued: None, own_work: None }
+    }
 }
 
 /// What is found under an id.
@@ -85,6 +137,8 @@ pub struct Claim {
     pub deadline: Option<Timestamp>,
     /// Rows that it holds in the engine.
     pub rows: u32,
+    /// Its work in row evaluations of the native size.
+    pub work: u64,
     /// It was claimed to run with no company, because the process died under it before.
     pub alone: bool,
 }
@@ -129,6 +183,8 @@ pub struct Stored {
 /// Which jobs to list, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// Only those of this owner; `None`: everybody's.
+    pub owner: Option<Owner>,
     /// Only these.
     pub status: Option<Status>,
     /// Only these.
@@ -143,12 +199,21 @@ pub struct Filter {
 
 /// A durable queue of jobs.
 #[async_trait]
-pub trait Store: Send + Sync {
-    /// Stores a job, unless `max_depth` are queued already.
+pub trait Store: hooks::Hooks + keys::Keys + Send + Sync {
+    /// Stores a job, unless there is no room for it.
     ///
     /// # Errors
-    /// [`StoreError::Full`].
-    async fn insert(&self, new: &NewJob, max_depth: u64) -> Result<Job>;
+    /// [`StoreError::Full`], [`StoreError::FullForOwner`], [`StoreError::Spent`].
+    async fn insert(&self, new: &NewJob, room: Allowance) -> Result<Job>;
+
+    /// The job that an `Idempotency-Key` of this owner made in the last 24 hours, and the fingerprint of what it asked for.
+    async fn repeated(&self, owner: &Owner, name: &str) -> Result<Option<(Uuid, [u8; 32])>>;
+
+    /// Whose a job, a picture or a file is, or was before it was erased; `None` where there never was such a thing.
+    async fn owner(&self, id: Uuid) -> Result<Option<Owner>>;
+
+    /// Whether a job of this owner names this blob, `sha256/...`, as its input.
+    async fn owns_input(&self, owner: &Owner, blob: &str) -> Result<bool>;
 
     /// The job, with its `queue_position`.
     async fn job(&self, id: Uuid) -> Result<Found<Job>>;
@@ -156,13 +221,16 @@ pub trait Store: Send + Sync {
     /// A page of jobs.
     async fn list(&self, filter: &Filter) -> Result<Vec<Job>>;
 
-    /// Claims queued jobs that fit, in one transaction: highest aged priority first, then oldest. A priority gains one unit
-    /// for each 30 s of waiting.
+    /// Claims queued jobs that fit, in one transaction: of the owner with the smallest share; within an owner highest aged
+    /// priority first, then oldest. A priority gains one unit for each 30 s of waiting.
     ///
     /// Jobs under which the process died before (`attempt >= 2`) are claimed one at a time into an idle engine, fewest lone
     /// attempts first, when no other job waits or none of them ran for 30 s; while one runs, or should run next, nothing
     /// else is claimed.
-    async fn claim(&self, room: Room) -> Result<Vec<Claim>>;
+    async fn claim(&self, room: Room, shares: &Shares) -> Result<Vec<Claim>>;
+
+    /// The jobs that wait, as they will be claimed. At most `limit` of each owner.
+    async fn waiting(&self, limit: u32) -> Result<Queue<Uuid>>;
 
     /// Notes what computes the job, once that is known.
     async fn engine(&self, id: Uuid, attempt: u32, info: &EngineInfo) -> Result<()>;
@@ -190,6 +258,9 @@ pub trait Store: Send + Sync {
 
     /// Erases the rows of a job with its pictures and files, leaving marks for 410. [`sweep::erase`] also deletes the bytes.
     async fn erase(&self, id: Uuid) -> Result<Found<()>>;
+
+    /// The ids of jobs that ended before that time, oldest first.
+    async fn ended_before(&self, time: Timestamp, limit: u32) -> Result<Vec<Uuid>>;
 
     /// Drops the marks of what was erased before that time; it answers 404 from then on.
     async fn forget(&self, before: Timestamp) -> Result<u64>;

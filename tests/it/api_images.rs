@@ -172,3 +172,37 @@ async fn a_png_carries_the_request_that_makes_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_thumbnail_is_a_small_webp_with_a_tag_of_its_own() {
+    let app = TestApp::with(|config| config.models.gaussian.shape = [1, 300, 600]).await;
+    let job = app.generate(&json!({"steps": 1})).await;
+    let url = job["images"][0]["url"].as_str().unwrap();
+    let whole = app.get(url).await;
+    for (width, height) in [(128, 64), (256, 128), (512, 256)] {
+        let answer = app.get(&format!("{url}?width={width}")).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, "image/webp"));
+        let small = image::load_from_memory(&answer.body).unwrap();
+        assert_eq!((small.width(), small.height()), (width, height));
+        let tag = answer.header("etag");
+        assert_ne!(tag, whole.header("etag"));
+        let again = app.request(Method::GET, &format!("{url}?width={width}")).header("if-none-match", tag);
+        assert_eq!(send(again).await.status, 304);
+    }
+    let means = [whole, app.get(&format!("{url}?width=128")).await].map(|answer| {
+        let grey = image::load_from_memory(&answer.body).unwrap().to_luma8();
+        grey.pixels().map(|pixel| f64::from(pixel.0[0])).sum::<f64>() / f64::from(grey.width() * grey.height())
+    });
+    assert!((means[0] - means[1]).abs() < 2.0, "{means:?}: it is another picture");
+    for wrong in ["100", "0", "-1", "x", ""] {
+        assert_eq!(app.get(&format!("{url}?width={wrong}")).await.pointers(), ["/query/width"], "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_picture_does_not_grow_for_its_thumbnail() {
+    let app = TestApp::start().await;
+    let job = app.generate(&json!({"steps": 1})).await;
+    let answer = app.get(&format!("{}?width=512", job["images"][0]["url"].as_str().unwrap())).await;
+    assert_eq!(image::load_from_memory(&answer.body).unwrap().width(), 8);
+}

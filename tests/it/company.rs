@@ -4,9 +4,9 @@ use std::path::Path;
 
 use darkroom::{
     app::App,
-    config::Strict,
+    config::Switch,
     job::Generation,
-    store::{Store, sqlite::SqliteStore},
+    store::{Allowance, Store, sqlite::SqliteStore},
 };
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn unlike(k: u64) -> Value {
     })
 }
 
-async fn real(strict: Strict) -> TestApp {
+async fn real(strict: Switch) -> TestApp {
     TestApp::with(|config| {
         config.models.dir = concat!(env!("CARGO_MANIFEST_DIR"), "/models").into();
         config.models.default = "emoji64".into();
@@ -78,7 +78,7 @@ async fn alone_and_together(app: &TestApp) -> (Vec<(String, Vec<u8>)>, Vec<(Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn company_does_not_change_a_picture() {
-    let app = real(Strict::Off).await;
+    let app = real(Switch::Off).await;
     let (alone, together, rows) = alone_and_together(&app).await;
     assert!(rows > 2.5, "forwards held {rows} rows, no more than one job's");
     for (k, (a, b)) in alone.iter().zip(&together).enumerate() {
@@ -89,7 +89,7 @@ async fn company_does_not_change_a_picture() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strict_pictures_are_the_same_bytes_in_any_company() {
-    let app = real(Strict::On).await;
+    let app = real(Switch::On).await;
     let (alone, together, rows) = alone_and_together(&app).await;
     assert!(rows > 2.5, "forwards held {rows} rows, no more than one job's");
     let sums = |pictures: &[(String, Vec<u8>)]| pictures.iter().map(|picture| picture.0.clone()).collect::<Vec<_>>();
@@ -107,7 +107,7 @@ async fn started_with(
     for request in requests {
         let mut new = new_job(request);
         new.rows = 2 * new.job.request.count();
-        store.insert(&new, 100).await.unwrap();
+        store.insert(&new, Allowance::of(100)).await.unwrap();
     }
     drop(store);
     TestApp::with(|config| {

@@ -2,7 +2,7 @@
 
 use darkroom::{
     job::{Generation, Kind},
-    store::{Store, blobs::Blobs, sqlite::SqliteStore},
+    store::{Allowance, Store, blobs::Blobs, sqlite::SqliteStore},
 };
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ async fn edits_and_generations_share_their_forwards() {
         let mut new = new_job(serde_json::from_value(body).unwrap());
         new.rows = 2;
         new.job.kind = if k % 2 == 0 { Kind::Edit } else { Kind::Generation };
-        store.insert(&new, 100).await.unwrap();
+        store.insert(&new, Allowance::of(100)).await.unwrap();
     }
     drop(store);
     let app = TestApp::with(|config| {

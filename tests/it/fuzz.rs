@@ -20,7 +20,7 @@ use darkroom::{
         Part, Sizes,
         file::{self, About, InversionFile},
     },
-    http::{edit_request::EditRequest, edits, error::Problem, form::Form, json as documents},
+    http::{caller::Caller, edit_request::EditRequest, edits, error::Problem, form::Form, json as documents},
     model::format::safetensors,
     pixels::{decode, latents},
 };
@@ -248,7 +248,7 @@ fn mutated_forms_are_read_or_refused() {
         if let Form::Parts(parts) = &form {
             parts.document(EditRequest::type_of).err().map_or(Ok(()), |problem| refusal(&problem))?;
         }
-        let accepted = reader.runtime.block_on(edits::accept(&reader.app.app, form));
+        let accepted = reader.runtime.block_on(edits::accept(&reader.app.app, &Caller::anyone(), form));
         accepted.err().map_or(Ok(()), |problem| refusal(&problem))
     });
 }

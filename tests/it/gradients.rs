@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use darkroom::{
     ask::{Answer, Ask, Conditioning, Loss, Site, Stage, Tap, Want, Wrt},
-    config::{Config, Strict},
+    config::{Config, Switch},
     denoiser::Prediction,
     engine::{batch::Shares, failure::Piece, rows::bucket},
     error::Result,
@@ -126,7 +126,7 @@ fn networks_in_narrow_numbers_give_gradients_in_wide_ones() {
 
 #[test]
 fn asks_that_share_a_forward_have_each_their_own_gradient() {
-    for strict in [Strict::Off, Strict::On] {
+    for strict in [Switch::Off, Switch::On] {
         let host = host(emoji64(Kind::Float), strict);
         let model = emoji64(Kind::Float);
         let text = context(model.as_ref(), &["pizza", "sun", "snail"]);
@@ -148,7 +148,7 @@ fn asks_that_share_a_forward_have_each_their_own_gradient() {
 
 #[test]
 fn plain_forwards_keep_no_graph_afterwards() {
-    let host = host(emoji64(Kind::Float), Strict::Off);
+    let host = host(emoji64(Kind::Float), Switch::Off);
     let model = emoji64(Kind::Float);
     let plain = ask(model.as_ref(), &context(model.as_ref(), &["sun"]), 1);
     let wanted = wanting(ask(model.as_ref(), &context(model.as_ref(), &["sun"]), 1), Wrt::X, squares);
@@ -166,7 +166,7 @@ fn keeps_graph() -> bool {
 #[test]
 fn a_loss_that_panics_fails_alone_and_leaves_no_graph() {
     let _as_on_an_engine_thread = tch::no_grad_guard();
-    let host = host(emoji64(Kind::Float), Strict::Off);
+    let host = host(emoji64(Kind::Float), Switch::Off);
     let model = emoji64(Kind::Float);
     let text = context(model.as_ref(), &["sun"]);
     let good = wanting(ask(model.as_ref(), &text, 1), Wrt::X, |output| {
@@ -213,7 +213,7 @@ impl Tap for Looks {
 /// As Attend-and-Excite needs it (Chefer et al. 2023).
 #[test]
 fn a_loss_may_be_of_what_a_tap_has_seen() {
-    let host = host(emoji64(Kind::Float), Strict::Off);
+    let host = host(emoji64(Kind::Float), Switch::Off);
     let model = emoji64(Kind::Float);
     let text = context(model.as_ref(), &["a red heart, twemoji style"]);
     let looks = Rc::new(Looks::default());
@@ -235,7 +235,7 @@ fn a_loss_may_be_of_what_a_tap_has_seen() {
 
 #[test]
 fn what_gradients_cost_is_measured_apart() {
-    let mut host = host(emoji64(Kind::Float), Strict::Off);
+    let mut host = host(emoji64(Kind::Float), Switch::Off);
     let model = emoji64(Kind::Float);
     let own = || ask(model.as_ref(), &context(model.as_ref(), &["sun"]), 1);
     let (plain, wanted) = (bucket(&own()), bucket(&wanting(own(), Wrt::X, squares)));

@@ -8,23 +8,28 @@ use std::{
 
 /// Who may use whom: the module, then what it may name. Any module may name those of [`OPEN`].
 const ARROWS: &[(&str, &str)] = &[
-    ("app", "catalog config engine http job metrics store"),
+    ("access", "config job"),
+    ("app", "access catalog config engine http job meters metrics store webhooks"),
     ("ask", ""),
     ("catalog", "config model"),
-    ("cli", "app catalog config edit engine guidance http job model pixels sampler schedule store telemetry wrapper"),
+    (
+        "cli",
+        "access app catalog config edit engine guidance http job model pixels sampler schedule store telemetry webhooks wrapper",
+    ),
     ("config", "denoiser process"),
     ("denoiser", "ask guidance process"),
     ("edit", "ask denoiser guidance job noise pixels process sampler"),
-    ("engine", "ask catalog config edit job metrics model noise pixels store task"),
+    ("engine", "access ask catalog config edit job metrics model noise pixels store task"),
     ("error", ""),
     ("failpoint", ""),
     ("guidance", ""),
     (
         "http",
-        "app config denoiser edit engine guidance job limits model pixels sampler schedule store task telemetry wrapper",
+        "access app config denoiser edit engine guidance job limits meters model pixels sampler schedule store task telemetry webhooks wrapper",
     ),
     ("job", ""),
     ("limits", "config model"),
+    ("meters", ""),
     ("metrics", ""),
     ("model", "ask config denoiser process"),
     ("noise", ""),
@@ -33,9 +38,10 @@ const ARROWS: &[(&str, &str)] = &[
     ("registry", ""),
     ("sampler", "ask denoiser noise process schedule"),
     ("schedule", "process"),
-    ("store", "job"),
+    ("store", "access config job"),
     ("task", "ask denoiser edit guidance job model noise pixels process sampler schedule wrapper"),
     ("telemetry", "config"),
+    ("webhooks", "access config job metrics store"),
     ("wrapper", "ask denoiser process sampler"),
 ];
 /// Open to all: they know nobody.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use darkroom::{
     ask::{Ask, Conditioning, Stage},
-    config::Strict,
+    config::Switch,
     model::{Batch, Model, family, format::safetensors},
 };
 use tch::{Device, Kind, Tensor};
@@ -98,7 +98,7 @@ fn the_engine_serves_it() {
     };
     let free = model.card().unmasked([4, 16, 16], Device::Cpu).unwrap();
     let asks = [told(1, concat), told(1, &free.expand([2, 5, 16, 16], false))];
-    let host = host(model, Strict::Off);
+    let host = host(model, Switch::Off);
     let shared: Vec<_> = together(&host, &[&asks[0], &asks[1]]).into_iter().map(Result::unwrap).collect();
     for (ask, shared) in asks.iter().zip(&shared) {
         assert!(apart(&together(&host, &[ask]).remove(0).unwrap().output, &shared.output) < 1e-4);

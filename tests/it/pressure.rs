@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use darkroom::{
     job::Generation,
-    store::{Store, sqlite::SqliteStore},
+    store::{Allowance, Store, sqlite::SqliteStore},
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -157,7 +157,7 @@ async fn fill(home: &Home, request: &Generation) -> Vec<String> {
     for seed in 0..41 {
         let prompt = if seed < 40 { String::new() } else { "die".to_owned() };
         let new = new_job(Generation { prompt, seed, ..request.clone() });
-        ids.push(store.insert(&new, 1000).await.unwrap().id.to_string());
+        ids.push(store.insert(&new, Allowance::of(1000)).await.unwrap().id.to_string());
     }
     ids
 }

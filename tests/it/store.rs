@@ -5,7 +5,10 @@ use std::path::Path;
 use darkroom::{
     error::Code,
     job::{Format, Generation, ImageState, JobError, Kind, Output, Progress, Request, Status, Usage},
-    store::{Claim, Filter, Found, NewJob, Outcome, Room, Store, StoreError, Stored, sqlite::SqliteStore},
+    store::{
+        Allowance, Claim, Filter, Found, NewJob, Outcome, Room, Store, StoreError, Stored, fair::Shares,
+        sqlite::SqliteStore,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
@@ -35,7 +38,11 @@ fn aged(prompt: &str, priority: i32, ago: i64) -> NewJob {
 }
 
 pub async fn put(store: &SqliteStore, new: &NewJob) -> Uuid {
-    store.insert(new, 1000).await.unwrap().id
+    store.insert(new, Allowance::of(1000)).await.unwrap().id
+}
+
+async fn claimed(store: &SqliteStore, room: Room) -> Vec<Claim> {
+    store.claim(room, &Shares::default()).await.unwrap()
 }
 
 async fn here(store: &SqliteStore, id: Uuid) -> darkroom::job::Job {
@@ -76,7 +83,7 @@ async fn a_job_reads_back_as_it_was_stored() {
     for store in [memory().await, SqliteStore::open(&url(dir.path())).await.unwrap()] {
         let metadata = [("owner".to_owned(), "me".to_owned())].into();
         let new = new_job(Generation { metadata, ..generation("a \"red\" heart\n赤", 3) });
-        let answered = store.insert(&new, 10).await.unwrap();
+        let answered = store.insert(&new, Allowance::of(10)).await.unwrap();
         assert_eq!(answered, here(&store, new.job.id).await);
         let micros = |time: Timestamp| time.as_microsecond();
         assert_eq!(micros(answered.created_at), micros(new.job.created_at));
@@ -89,13 +96,13 @@ async fn a_job_reads_back_as_it_was_stored() {
 #[tokio::test]
 async fn the_queue_is_full_at_its_depth_and_room_comes_back() {
     let store = memory().await;
-    let first = store.insert(&job("a"), 2).await.unwrap();
-    store.insert(&job("b"), 2).await.unwrap();
-    assert!(matches!(store.insert(&job("c"), 2).await, Err(StoreError::Full)));
+    let first = store.insert(&job("a"), Allowance::of(2)).await.unwrap();
+    store.insert(&job("b"), Allowance::of(2)).await.unwrap();
+    assert!(matches!(store.insert(&job("c"), Allowance::of(2)).await, Err(StoreError::Full)));
     assert_eq!(depth(&store).await, 2);
     store.cancel(first.id, None, None).await.unwrap();
     assert_eq!(depth(&store).await, 1);
-    store.insert(&job("d"), 2).await.unwrap();
+    store.insert(&job("d"), Allowance::of(2)).await.unwrap();
 }
 
 #[tokio::test]
@@ -103,11 +110,11 @@ async fn depth_follows_every_way_in_and_out() {
     let store = memory().await;
     let ids = [put(&store, &job("a")).await, put(&store, &job("b")).await, put(&store, &job("c")).await];
     assert_eq!(depth(&store).await, 3);
-    let claims = store.claim(Room { rows: 1, ..WIDE }).await.unwrap();
+    let claims = claimed(&store, Room { rows: 1, ..WIDE }).await;
     assert_eq!(depth(&store).await, 2);
     store.give_back(claims[0].job.id, 1).await.unwrap();
     assert_eq!(depth(&store).await, 3);
-    store.claim(WIDE).await.unwrap();
+    claimed(&store, WIDE).await;
     assert_eq!(depth(&store).await, 0);
     assert_eq!(crash(&store).await, (3, 0));
     assert_eq!(depth(&store).await, 3);
@@ -123,10 +130,10 @@ async fn claims_go_by_priority_that_ages_with_waiting() {
     {
         put(&store, &new).await;
     }
-    let claims = store.claim(WIDE).await.unwrap();
+    let claims = claimed(&store, WIDE).await;
     assert_eq!(prompts(&claims), ["older", "old", "urgent", "new", "lazy"]);
     assert!(claims.iter().all(|claim| claim.job.status == Status::Running && claim.job.attempt == 1 && !claim.alone));
-    assert!(store.claim(WIDE).await.unwrap().is_empty());
+    assert!(claimed(&store, WIDE).await.is_empty());
 }
 
 #[tokio::test]
@@ -136,13 +143,13 @@ async fn claims_fit_the_room() {
         put(&store, &new_job(generation(prompt, count))).await;
     }
     // b does not fit and is waited for: c must not pass it.
-    let claims = store.claim(Room { rows: 8, cap: 8, at_least: 0, idle: true }).await.unwrap();
+    let claims = claimed(&store, Room { rows: 8, cap: 8, at_least: 0, idle: true }).await;
     assert_eq!(prompts(&claims), ["a"]);
-    assert!(store.claim(Room { rows: 4, cap: 8, at_least: 0, idle: false }).await.unwrap().is_empty());
+    assert!(claimed(&store, Room { rows: 4, cap: 8, at_least: 0, idle: false }).await.is_empty());
     // Two at least, whatever their rows; b counts as the cap.
-    let claims = store.claim(Room { rows: 4, cap: 8, at_least: 2, idle: false }).await.unwrap();
+    let claims = claimed(&store, Room { rows: 4, cap: 8, at_least: 2, idle: false }).await;
     assert_eq!(prompts(&claims), ["b", "c"]);
-    let claims = store.claim(Room { rows: 0, cap: 8, at_least: 0, idle: false }).await.unwrap();
+    let claims = claimed(&store, Room { rows: 0, cap: 8, at_least: 0, idle: false }).await;
     assert!(claims.is_empty());
 }
 
@@ -151,14 +158,14 @@ async fn an_end_is_one_compare_and_set() {
     let store = memory().await;
     let id = put(&store, &new_job(generation("a", 2))).await;
     assert!(store.finish(id, 0, &outcome(Status::Succeeded)).await.unwrap().is_none());
-    let claim = store.claim(WIDE).await.unwrap().remove(0);
+    let claim = claimed(&store, WIDE).await.remove(0);
     let stored = Stored { id: claim.job.images[1].id, size_bytes: 9, sha256: "ab".into() };
     assert!(store.image(id, 2, &stored).await.unwrap().is_none());
     let image = store.image(id, 1, &stored).await.unwrap().unwrap();
     assert_eq!((image.index, image.state, image.size_bytes), (1, ImageState::Ready, Some(9)));
     // A crash later, the second attempt finds the picture that the first one stored.
     crash(&store).await;
-    let claim = store.claim(WIDE).await.unwrap().remove(0);
+    let claim = claimed(&store, WIDE).await.remove(0);
     let states: Vec<_> = claim.job.images.iter().map(|image| image.state).collect();
     assert_eq!((claim.job.attempt, states), (2, vec![ImageState::Pending, ImageState::Ready]));
     assert!(store.finish(id, 1, &outcome(Status::Failed)).await.unwrap().is_none());
@@ -178,7 +185,7 @@ async fn a_cancel_is_at_once_and_for_ever() {
     let store = memory().await;
     let (queued, running) = (job("queued"), job("running"));
     let running = put(&store, &running).await;
-    let claim = store.claim(WIDE).await.unwrap().remove(0);
+    let claim = claimed(&store, WIDE).await.remove(0);
     let queued = put(&store, &queued).await;
     let error = JobError { code: Code::Deadline, title: "Deadline".into(), detail: "60 s are over".into() };
     for id in [queued, running] {
@@ -190,7 +197,7 @@ async fn a_cancel_is_at_once_and_for_ever() {
     assert!(store.finish(running, claim.job.attempt, &outcome(Status::Succeeded)).await.unwrap().is_none());
     store.give_back(running, claim.job.attempt).await.unwrap();
     assert_eq!(crash(&store).await, (0, 0));
-    assert!(store.claim(WIDE).await.unwrap().is_empty());
+    assert!(claimed(&store, WIDE).await.is_empty());
     assert!(matches!(store.cancel(Uuid::now_v7(), None, None).await.unwrap(), Found::Missing));
 }
 
@@ -201,7 +208,7 @@ async fn cancel_and_finish_race_to_one_end() {
     let mut won = [0, 0];
     for _ in 0..40 {
         let id = put(&store, &job("race")).await;
-        store.claim(WIDE).await.unwrap();
+        claimed(&store, WIDE).await;
         let done = outcome(Status::Succeeded);
         let (finished, canceled) = tokio::join!(store.finish(id, 1, &done), store.cancel(id, None, None));
         let Found::Here((job, canceled)) = canceled.unwrap() else { panic!() };
@@ -246,7 +253,7 @@ async fn a_drained_attempt_does_not_count() {
     let store = memory().await;
     let id = put(&store, &job("a")).await;
     for _ in 0..5 {
-        let claim = store.claim(WIDE).await.unwrap().remove(0);
+        let claim = claimed(&store, WIDE).await.remove(0);
         assert_eq!((claim.job.attempt, claim.alone), (1, false));
         store.give_back(id, 1).await.unwrap();
     }
@@ -263,13 +270,13 @@ async fn a_job_that_kills_the_process_fails_and_its_neighbours_do_not() {
     let mut deaths = 0;
     loop {
         let room = Room { rows: 64, cap: 32, at_least: 2, idle: true };
-        let claims = store.claim(room).await.unwrap();
+        let claims = claimed(&store, room).await;
         if claims.is_empty() {
             break;
         }
         assert!(claims.len() == 1 || claims.iter().all(|claim| !claim.alone));
         if claims.iter().any(|claim| claim.alone) {
-            assert!(store.claim(Room { idle: false, ..room }).await.unwrap().is_empty(), "a lone job has company");
+            assert!(claimed(&store, Room { idle: false, ..room }).await.is_empty(), "a lone job has company");
         }
         if claims.iter().any(|claim| claim.job.id == poison) {
             deaths += 1;
@@ -294,15 +301,15 @@ async fn suspects_let_others_go_first_and_wait_for_an_idle_engine() {
     let store = memory().await;
     put(&store, &job("suspect")).await;
     for _ in 0..2 {
-        store.claim(WIDE).await.unwrap();
+        claimed(&store, WIDE).await;
         crash(&store).await;
     }
     put(&store, &job("innocent")).await;
-    let claims = store.claim(WIDE).await.unwrap();
+    let claims = claimed(&store, WIDE).await;
     assert_eq!(prompts(&claims), ["innocent"]);
-    assert!(store.claim(Room { idle: false, ..WIDE }).await.unwrap().is_empty(), "the engine is not idle");
+    assert!(claimed(&store, Room { idle: false, ..WIDE }).await.is_empty(), "the engine is not idle");
     store.finish(claims[0].job.id, 1, &outcome(Status::Succeeded)).await.unwrap();
-    let claims = store.claim(WIDE).await.unwrap();
+    let claims = claimed(&store, WIDE).await;
     assert_eq!((prompts(&claims), claims[0].alone, claims[0].job.attempt), (vec!["suspect"], true, 3));
 }
 
@@ -312,17 +319,17 @@ async fn suspects_with_fewer_lone_attempts_go_first() {
     put(&store, &job("first")).await;
     put(&store, &job("second")).await;
     for _ in 0..2 {
-        store.claim(WIDE).await.unwrap();
+        claimed(&store, WIDE).await;
         crash(&store).await;
     }
     let mut order = Vec::new();
     for _ in 0..6 {
-        let claims = store.claim(WIDE).await.unwrap();
+        let claims = claimed(&store, WIDE).await;
         order.extend(claims.iter().map(|claim| prompt(&claim.job).to_owned()));
         crash(&store).await;
     }
     assert_eq!(order, ["first", "second", "first", "second", "first", "second"]);
-    assert!(store.claim(WIDE).await.unwrap().is_empty());
+    assert!(claimed(&store, WIDE).await.is_empty());
 }
 
 #[tokio::test]
@@ -367,7 +374,7 @@ async fn deadlines_are_known_until_the_end() {
     assert_eq!(store.overdue(later).await.unwrap(), [ids[1], ids[0]]);
     store.cancel(ids[1], None, None).await.unwrap();
     assert_eq!(store.next_deadline().await.unwrap(), Some(later));
-    let claim = store.claim(WIDE).await.unwrap();
+    let claim = claimed(&store, WIDE).await;
     assert_eq!(claim.iter().find(|claim| claim.job.id == ids[0]).unwrap().deadline, Some(later));
     store.finish(ids[0], 1, &outcome(Status::Succeeded)).await.unwrap();
     assert_eq!(store.next_deadline().await.unwrap(), None);
@@ -384,7 +391,7 @@ async fn one_process_for_each_database_and_nothing_is_lost_on_reopening() {
     std::os::unix::fs::symlink(dir.path().join("deep"), dir.path().join("link")).unwrap();
     let link = format!("sqlite://{}/link/er/darkroom.db", dir.path().display());
     assert!(matches!(SqliteStore::open(&link).await, Err(StoreError::Locked(_))));
-    store.claim(WIDE).await.unwrap();
+    claimed(&store, WIDE).await;
     drop(store);
     let store = SqliteStore::open(&link).await.unwrap();
     assert_eq!(crash(&store).await, (1, 0));

@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use darkroom::{
     ask::{Ask, Site, Tap},
-    config::Strict,
+    config::Switch,
     model::{Batch, Model, Tapped, nn::unet_config::UnetConfig},
 };
 use tch::{Kind, Tensor};
@@ -165,7 +165,7 @@ fn rows_of_an_ask_can_exchange_what_they_attend_to() {
 /// Through the engine's own gathering, padding and parting, with neighbours on both sides.
 #[test]
 fn neighbours_keep_every_bit() {
-    for strict in [Strict::Off, Strict::On] {
+    for strict in [Switch::Off, Switch::On] {
         let host = host(emoji64(Kind::Float), strict);
         let model = emoji64(Kind::Float);
         let text = context(model.as_ref(), &PROMPTS);
@@ -186,7 +186,7 @@ fn neighbours_keep_every_bit() {
 
 #[test]
 fn several_taps_have_each_their_own_rows() {
-    let host = host(emoji64(Kind::Float), Strict::Off);
+    let host = host(emoji64(Kind::Float), Switch::Off);
     let model = emoji64(Kind::Float);
     let text = context(model.as_ref(), &PROMPTS);
     let own = |seed, scale: f64| {
@@ -204,7 +204,7 @@ fn several_taps_have_each_their_own_rows() {
 /// A tap that fails fails its own ask; its neighbour's is called again, from the first layer on.
 #[test]
 fn a_tap_that_panics_fails_alone() {
-    let host = host(emoji64(Kind::Float), Strict::Off);
+    let host = host(emoji64(Kind::Float), Switch::Off);
     let model = emoji64(Kind::Float);
     let text = context(model.as_ref(), &PROMPTS);
     let notes = Rc::new(Notes::default());

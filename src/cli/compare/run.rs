@@ -8,10 +8,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::{
-    app::App,
+    app::{App, Terms},
     cli::Misuse,
     engine::events::Next,
-    http::{generations::accept, valid::Valid},
+    http::{caller::Caller, generations::accept, valid::Valid},
     job::{Job, Progress},
     store::Found,
 };
@@ -34,7 +34,8 @@ pub struct Wish {
 pub async fn accepted(app: &App, wishes: Vec<Wish>) -> anyhow::Result<Vec<(usize, Valid)>> {
     let mut accepted = Vec::new();
     for Wish { name, lane, request } in wishes {
-        let valid = accept(app, request).await.map_err(|problem| Misuse(format!("{name}: {problem}")))?;
+        let valid =
+            accept(app, &Caller::anyone(), request).await.map_err(|problem| Misuse(format!("{name}: {problem}")))?;
         accepted.push((lane, valid));
     }
     Ok(accepted)
@@ -54,7 +55,7 @@ pub async fn run(
     let bars = bars(&screen, &accepted, lanes, unit);
     let mut jobs = Vec::new();
     for (lane, valid) in accepted {
-        jobs.push((lane, app.submit(valid, None).await?));
+        jobs.push((lane, app.submit(valid, Terms::default()).await?));
     }
     let ended = try_join_all(jobs.iter().map(|(lane, job)| follow(app, job, &bars[*lane]))).await;
     screen.clear()?;

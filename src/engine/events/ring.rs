@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::{Event, EventId, Frame, PROGRESS_EVERY, Preview, PreviewData};
 use crate::job::Progress;
@@ -79,6 +78,11 @@ impl Ring {
         self.frames.get(place).cloned()
     }
 
+    /// The events after that number.
+    pub fn after(&self, n: u64) -> Vec<Arc<Frame>> {
+        (n + 1..=self.newest).filter_map(|n| self.frame(n)).collect()
+    }
+
     /// The latest preview of a picture.
     pub fn preview(&self, index: u32) -> Option<Bytes> {
         self.previews.get(&index).cloned()
@@ -119,14 +123,13 @@ impl Ring {
     }
 
     /// Takes a preview in.
-    pub fn push_preview(&mut self, job: Uuid, attempt: u32, preview: Preview) {
+    pub fn push_preview(&mut self, attempt: u32, preview: Preview, url: String) {
         if self.ended {
             return;
         }
         self.attempt = self.attempt.max(attempt);
         let Preview { index, evaluations, bytes } = preview;
         self.previews.insert(index, bytes);
-        let url = format!("/v1/jobs/{job}/previews/{index}");
         self.tell("preview", &PreviewData { index, evaluations, url });
     }
 

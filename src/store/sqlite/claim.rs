@@ -7,11 +7,15 @@
 //! perhaps through a neighbour. It runs only alone, so that the next crash says who it was.
 
 use sqlx::SqliteConnection;
+use uuid::Uuid;
 
 use super::{
-    super::{Claim, Result, Room},
+    super::{
+        Claim, Result, Room,
+        fair::{Queue, Shares, Waiting, pick},
+    },
     SqliteStore,
-    rows::{JobRow, Results, now},
+    rows::{JobRow, Results, now, word},
 };
 use crate::failpoint;
 
@@ -22,9 +26,9 @@ pub const AGING_US: i64 = 30_000_000;
 const PATIENCE_US: i64 = 30_000_000;
 
 /// Claims what fits.
-pub async fn claim(store: &SqliteStore, room: Room) -> Result<Vec<Claim>> {
+pub async fn claim(store: &SqliteStore, room: Room, shares: &Shares) -> Result<Vec<Claim>> {
     let mut tx = store.begin().await?;
-    let (ids, alone) = match choose(&mut tx, room).await? {
+    let (ids, alone) = match choose(&mut tx, room, shares).await? {
         Choice::Together(ids) => (ids, false),
         Choice::Alone(id) => (vec![id], true),
     };
@@ -44,11 +48,11 @@ enum Choice {
     Alone(String),
 }
 
-async fn choose(tx: &mut SqliteConnection, room: Room) -> Result<Choice> {
+async fn choose(tx: &mut SqliteConnection, room: Room, shares: &Shares) -> Result<Choice> {
     if lone_runs(tx).await? {
         return Ok(Choice::Together(Vec::new()));
     }
-    let innocents = innocents(tx, room).await?;
+    let innocents = innocents(tx, room, shares).await?;
     let Some(suspect) = suspect(tx).await? else { return Ok(Choice::Together(innocents)) };
     let due = suspect.impatient || !innocents_wait(tx).await?;
     Ok(match (due, room.idle) {
@@ -69,21 +73,37 @@ async fn innocents_wait(tx: &mut SqliteConnection) -> Result<bool> {
     Ok(sqlx::query_scalar(sql).fetch_one(tx).await?)
 }
 
-/// The first jobs in order whose rows fit; a big one that does not fit is waited for, not passed over.
-async fn innocents(tx: &mut SqliteConnection, room: Room) -> Result<Vec<String>> {
-    let sql = "SELECT id, rows FROM jobs WHERE status = 'queued' AND attempt < 2 ORDER BY due, id LIMIT ?";
-    let most = u64::from(room.rows) + u64::from(room.at_least);
-    let waiting: Vec<(String, u32)> = sqlx::query_as(sql).bind(super::rows::int(most)).fetch_all(tx).await?;
-    let (mut free, mut chosen) = (room.rows, Vec::new());
-    for (id, rows) in waiting {
-        let rows = rows.clamp(1, room.cap.max(1));
-        if rows > free && chosen.len() >= room.at_least as usize {
-            break;
-        }
-        free = free.saturating_sub(rows);
-        chosen.push(id);
+/// The first jobs in order whose rows fit.
+async fn innocents(tx: &mut SqliteConnection, room: Room, shares: &Shares) -> Result<Vec<String>> {
+    let most = room.rows.saturating_add(room.at_least);
+    let mut queue = queue(tx, most).await?;
+    Ok(pick(&mut queue, room, &mut shares.clone()).into_iter().map(|(_, job)| job.id).collect())
+}
+
+/// The first jobs of each owner, owners by their first.
+async fn queue(db: &mut SqliteConnection, most: u32) -> Result<Queue<String>> {
+    let sql =
+        "SELECT owner FROM jobs WHERE status = 'queued' AND attempt < 2 GROUP BY owner ORDER BY min(due), min(id)";
+    let owners: Vec<Option<String>> = sqlx::query_scalar(sql).fetch_all(&mut *db).await?;
+    let mut queue = Queue::new();
+    for owner in owners {
+        let sql = "SELECT id, rows, work FROM jobs WHERE status = 'queued' AND attempt < 2 AND owner IS ? \
+                   ORDER BY due, id LIMIT ?";
+        let jobs: Vec<(String, u32, i64)> = sqlx::query_as(sql).bind(&owner).bind(most).fetch_all(&mut *db).await?;
+        let waiting = |(id, rows, work): (String, u32, i64)| Waiting { id, rows, work: work.unsigned_abs() };
+        queue.push((owner.map(Into::into), jobs.into_iter().map(waiting).collect()));
     }
-    Ok(chosen)
+    Ok(queue)
+}
+
+/// The jobs that wait, as they will be claimed.
+pub async fn waiting(db: &mut SqliteConnection, most: u32) -> Result<Queue<Uuid>> {
+    let mut found = Queue::new();
+    for (owner, jobs) in queue(db, most).await? {
+        let named = jobs.into_iter().map(|Waiting { id, rows, work }| Ok(Waiting { id: word(&id)?, rows, work }));
+        found.push((owner, named.collect::<Result<_>>()?));
+    }
+    Ok(found)
 }
 
 struct Suspect {

@@ -24,8 +24,9 @@ pub async fn erase(store: &SqliteStore, id: Uuid) -> Result<Found<()>> {
 }
 
 async fn mark(tx: &mut SqliteConnection, id: Uuid) -> Result<()> {
-    let sql = "INSERT INTO erased (id, erased_at) SELECT id, ?2 FROM jobs WHERE id = ?1 \
-               UNION ALL SELECT id, ?2 FROM images WHERE job = ?1 UNION ALL SELECT id, ?2 FROM files WHERE job = ?1";
+    let sql = "INSERT INTO erased (id, owner, erased_at) \
+               SELECT r.id, j.owner, ?2 FROM jobs AS j JOIN (SELECT ?1 AS id UNION ALL \
+               SELECT id FROM images WHERE job = ?1 UNION ALL SELECT id FROM files WHERE job = ?1) AS r WHERE j.id = ?1";
     sqlx::query(sql).bind(key(id)).bind(now()).execute(tx).await?;
     Ok(())
 }

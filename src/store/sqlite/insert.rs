@@ -7,19 +7,26 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{
-    super::{NewJob, Result, StoreError},
+    super::{Allowance, NewJob, Result, StoreError},
     SqliteStore,
     claim::AGING_US,
+    quota, repeated,
     rows::{find, int, key, name},
 };
 use crate::job::{File, Image, Job};
 
 /// Stores a job with its pending pictures and files.
-pub async fn insert(store: &SqliteStore, new: &NewJob, max_depth: u64) -> Result<Job> {
+pub async fn insert(store: &SqliteStore, new: &NewJob, room: Allowance) -> Result<Job> {
     let mut tx = store.begin().await?;
     let queued: i64 = sqlx::query_scalar("SELECT coalesce(sum(queued), 0) FROM depth").fetch_one(&mut *tx).await?;
-    if queued >= int(max_depth) {
+    if queued >= int(room.queued) {
         return Err(StoreError::Full);
+    }
+    if let Some(once) = &new.once {
+        repeated::note(&mut tx, new, once).await?;
+    }
+    if let Some(owner) = &new.job.owner {
+        quota::spend(&mut tx, owner, new.work, room).await?;
     }
     insert_job(&mut tx, new).await?;
     for picture in &new.job.images {
@@ -42,7 +49,7 @@ async fn insert_job(tx: &mut SqliteConnection, new: &NewJob) -> Result<()> {
     let created = job.created_at.as_microsecond();
     sqlx::query(
         "INSERT INTO jobs (id, kind, status, model, rows, priority, due, created_at, queued_at, deadline, evaluations_of, \
-         request, metadata, warnings) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         request, metadata, warnings, owner, work, webhook) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(key(job.id))
     .bind(name(&job.kind)?)
@@ -57,6 +64,9 @@ async fn insert_job(tx: &mut SqliteConnection, new: &NewJob) -> Result<()> {
     .bind(serde_json::to_string(&job.request)?)
     .bind(serde_json::to_string(&job.metadata)?)
     .bind(serde_json::to_string(&job.warnings)?)
+    .bind(job.owner.as_deref())
+    .bind(int(new.work))
+    .bind(new.webhook.as_ref().map(serde_json::to_string).transpose()?)
     .execute(tx)
     .await?;
     Ok(())

@@ -18,15 +18,23 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{Claim, Filter, Found, NewJob, Outcome, Result, Room, Store, Stored, lock::Lock};
-use crate::job::{EngineInfo, File, Image, Job, JobError, Usage};
+use super::{
+    Allowance, Claim, Filter, Found, NewJob, Outcome, Result, Room, Store, Stored,
+    fair::{Queue, Shares},
+    lock::Lock,
+};
+use crate::job::{EngineInfo, File, Image, Job, JobError, Owner, Usage};
 
 mod claim;
 mod erase;
 mod finish;
+mod hooks;
 mod insert;
+mod keys;
+mod quota;
 mod read;
 mod recover;
+mod repeated;
 mod rows;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -50,17 +58,33 @@ impl SqliteStore {
     /// form; the file system; the database.
     pub async fn open(url: &str) -> Result<Self> {
         let store = match place(url)? {
-            Some(path) => Self::in_file(&path).await?,
+            Some(path) => {
+                let path = settled(&path)?;
+                let lock = Lock::take(&path)?;
+                Self::in_file(&path, Some(lock)).await?
+            }
             None => Self::in_memory().await?,
         };
         MIGRATIONS.run(&store.write).await?;
         Ok(store)
     }
 
-    async fn in_file(path: &Path) -> Result<Self> {
-        let path = settled(path)?;
-        let lock = Lock::take(&path)?;
-        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::from_secs(10));
+    /// Opens the database of a server that may run meanwhile, to change what is no job: keys.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], but for the lock; a database in memory, which only its process has.
+    pub async fn open_beside(url: &str) -> Result<Self> {
+        let Some(path) = place(url)? else {
+            let message = format!("store.database_url `{url}` is no file: there is nothing to open beside its server");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
+        };
+        let store = Self::in_file(&settled(&path)?, None).await?;
+        MIGRATIONS.run(&store.write).await?;
+        Ok(store)
+    }
+
+    async fn in_file(path: &Path, lock: Option<Lock>) -> Result<Self> {
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
         let writer = options
             .clone()
             .create_if_missing(true)
@@ -69,7 +93,7 @@ impl SqliteStore {
             .foreign_keys(true);
         let write = single().connect_with(writer).await?;
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
-        Ok(Self { write, read, _lock: Some(lock) })
+        Ok(Self { write, read, _lock: lock })
     }
 
     /// Here the only connection is the database, so it also reads and must never be closed.
@@ -121,8 +145,20 @@ fn settled(path: &Path) -> Result<PathBuf> {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn insert(&self, new: &NewJob, max_depth: u64) -> Result<Job> {
-        insert::insert(self, new, max_depth).await
+    async fn insert(&self, new: &NewJob, room: Allowance) -> Result<Job> {
+        insert::insert(self, new, room).await
+    }
+
+    async fn repeated(&self, owner: &Owner, name: &str) -> Result<Option<(Uuid, [u8; 32])>> {
+        repeated::find(&self.read, owner, name).await
+    }
+
+    async fn owner(&self, id: Uuid) -> Result<Option<Owner>> {
+        read::owner(&self.read, id).await
+    }
+
+    async fn owns_input(&self, owner: &Owner, blob: &str) -> Result<bool> {
+        read::owns_input(&self.read, owner, blob).await
     }
 
     async fn job(&self, id: Uuid) -> Result<Found<Job>> {
@@ -133,8 +169,12 @@ impl Store for SqliteStore {
         read::list(&self.read, filter).await
     }
 
-    async fn claim(&self, room: Room) -> Result<Vec<Claim>> {
-        claim::claim(self, room).await
+    async fn claim(&self, room: Room, shares: &Shares) -> Result<Vec<Claim>> {
+        claim::claim(self, room, shares).await
+    }
+
+    async fn waiting(&self, limit: u32) -> Result<Queue<Uuid>> {
+        claim::waiting(&mut *self.read.acquire().await?, limit).await
     }
 
     async fn engine(&self, id: Uuid, attempt: u32, info: &EngineInfo) -> Result<()> {
@@ -171,6 +211,10 @@ impl Store for SqliteStore {
 
     async fn erase(&self, id: Uuid) -> Result<Found<()>> {
         erase::erase(self, id).await
+    }
+
+    async fn ended_before(&self, time: Timestamp, limit: u32) -> Result<Vec<Uuid>> {
+        read::ended_before(&self.read, time, limit).await
     }
 
     async fn forget(&self, before: Timestamp) -> Result<u64> {

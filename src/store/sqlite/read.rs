@@ -8,7 +8,7 @@ use super::{
     super::{Filter, Found, Result},
     rows::{JobRow, ResultRow, Results, find, key, name, time, word},
 };
-use crate::job::{File, Image, Job};
+use crate::job::{File, Image, Job, Owner};
 
 /// The job of that id.
 pub async fn job(pool: &SqlitePool, id: Uuid) -> Result<Found<Job>> {
@@ -41,6 +41,9 @@ pub async fn list(pool: &SqlitePool, filter: &Filter) -> Result<Vec<Job>> {
 
 fn page(filter: &Filter) -> Result<QueryBuilder<Sqlite>> {
     let mut sql = QueryBuilder::new("SELECT * FROM placed_jobs WHERE true");
+    if let Some(owner) = &filter.owner {
+        sql.push(" AND owner IS ").push_bind(owner.as_deref().map(str::to_owned));
+    }
     if let Some(status) = filter.status {
         sql.push(" AND status = ").push_bind(status.name());
     }
@@ -56,6 +59,23 @@ fn page(filter: &Filter) -> Result<QueryBuilder<Sqlite>> {
     }
     sql.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
     Ok(sql)
+}
+
+/// Whose a job, a picture or a file is, or was.
+pub async fn owner(pool: &SqlitePool, id: Uuid) -> Result<Option<Owner>> {
+    let sql = "SELECT owner FROM jobs WHERE id = ?1 \
+               UNION ALL SELECT j.owner FROM images AS i JOIN jobs AS j ON j.id = i.job WHERE i.id = ?1 \
+               UNION ALL SELECT j.owner FROM files AS f JOIN jobs AS j ON j.id = f.job WHERE f.id = ?1 \
+               UNION ALL SELECT owner FROM erased WHERE id = ?1 LIMIT 1";
+    let found: Option<Option<String>> = sqlx::query_scalar(sql).bind(key(id)).fetch_optional(pool).await?;
+    Ok(found.map(|owner| owner.map(Into::into)))
+}
+
+/// Whether a job of this owner names this blob.
+pub async fn owns_input(pool: &SqlitePool, owner: &Owner, blob: &str) -> Result<bool> {
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM inputs AS i JOIN jobs AS j ON j.id = i.job WHERE i.blob = ? AND j.owner IS ?)";
+    Ok(sqlx::query_scalar(sql).bind(blob).bind(owner.as_deref()).fetch_one(pool).await?)
 }
 
 /// The picture of that id.
@@ -83,6 +103,13 @@ where
 pub async fn overdue(pool: &SqlitePool, now: Timestamp) -> Result<Vec<Uuid>> {
     let sql = "SELECT id FROM jobs WHERE deadline <= ? AND finished_at IS NULL ORDER BY deadline";
     let ids: Vec<String> = sqlx::query_scalar(sql).bind(now.as_microsecond()).fetch_all(pool).await?;
+    ids.iter().map(|id| word(id)).collect()
+}
+
+/// Jobs that ended before a time.
+pub async fn ended_before(pool: &SqlitePool, time: Timestamp, limit: u32) -> Result<Vec<Uuid>> {
+    let sql = "SELECT id FROM jobs WHERE finished_at < ? ORDER BY finished_at LIMIT ?";
+    let ids: Vec<String> = sqlx::query_scalar(sql).bind(time.as_microsecond()).bind(limit).fetch_all(pool).await?;
     ids.iter().map(|id| word(id)).collect()
 }
 

@@ -15,9 +15,11 @@ use crate::job::{File, Image, Job, Progress, Request};
 #[derive(FromRow)]
 pub struct JobRow {
     pub id: String,
+    owner: Option<String>,
     kind: String,
     status: String,
     rows: i64,
+    work: i64,
     created_at: i64,
     started_at: Option<i64>,
     finished_at: Option<i64>,
@@ -60,12 +62,14 @@ impl JobRow {
         let kind = word(&self.kind)?;
         Ok(Job {
             id: word(&self.id)?,
+            owner: self.owner.map(Into::into),
             kind,
             status: word(&self.status)?,
             created_at: time(self.created_at)?,
             started_at: self.started_at.map(time).transpose()?,
             finished_at: self.finished_at.map(time).transpose()?,
             queue_position: self.queue_position.map(i64::unsigned_abs),
+            estimated_wait_ms: None,
             attempt: small(self.attempt),
             progress: Progress {
                 evaluations: self.evaluations.unsigned_abs(),
@@ -84,8 +88,9 @@ impl JobRow {
 
     /// The job as claimed.
     pub fn claim(self, images: Vec<Image>, files: Vec<File>) -> Result<Claim> {
-        let (rows, alone, deadline) = (small(self.rows), self.alone, self.deadline.map(time).transpose()?);
-        Ok(Claim { job: self.job(images, files)?, deadline, rows, alone })
+        let (rows, work, alone) = (small(self.rows), self.work.unsigned_abs(), self.alone);
+        let deadline = self.deadline.map(time).transpose()?;
+        Ok(Claim { job: self.job(images, files)?, deadline, rows, work, alone })
     }
 }
 

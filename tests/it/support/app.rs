@@ -70,7 +70,7 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(app.clone(), listener, async move { drop(stopped.await) }));
+        let served = tokio::spawn(serve(app.clone(), listener, None, async move { drop(stopped.await) }));
         Self { app, url, client: Client::new(), stop: Some(stop), served }
     }
 
@@ -177,7 +177,7 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 /// A block of an event stream; comments are none.
-fn event(block: &str) -> Option<Sent> {
+pub fn event(block: &str) -> Option<Sent> {
     let field =
         |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
     let data = field("data:")?;

@@ -49,7 +49,9 @@ pub fn new_job(request: Generation) -> NewJob {
         started_at: None,
         finished_at: None,
         queue_position: None,
+        estimated_wait_ms: None,
         attempt: 0,
+        owner: None,
         progress: Progress { evaluations: 0, of: Some(4) },
         images: if safetensors { Vec::new() } else { indices().map(|index| Image::pending(&request, index)).collect() },
         files: if safetensors {
@@ -64,5 +66,5 @@ pub fn new_job(request: Generation) -> NewJob {
         metadata,
         request,
     };
-    NewJob { rows: job.request.count(), job, deadline: None }
+    NewJob { rows: job.request.count(), job, deadline: None, work: 1, once: None, webhook: None }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use darkroom::{
     ask::{Answer, Ask, Conditioning, Stage, Want},
-    config::{Config, Strict},
+    config::{Config, Switch},
     engine::{
         failure::{Piece, attempt, caught},
         host::{Host, Measured},
@@ -32,7 +32,7 @@ pub fn emoji64(kind: Kind) -> Box<dyn Model> {
 }
 
 /// A model as the engine has it.
-pub fn host(model: Box<dyn Model>, strict: Strict) -> Host {
+pub fn host(model: Box<dyn Model>, strict: Switch) -> Host {
     let mut config = Config::for_testing().engine;
     (config.strict, config.max_rows) = (strict, 16);
     Host::new(model, Device::Cpu, &config, Measured::default()).unwrap()

@@ -85,8 +85,9 @@ impl Home {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         while !greeting.contains("/docs") && stdout.read_line(&mut greeting).unwrap() > 0 {}
-        let address = greeting.split_whitespace().find(|word| word.starts_with("http://"));
+        let address = greeting.split_whitespace().find(|word| word.starts_with("http") && word.contains("://"));
         let url = address.unwrap_or_else(|| panic!("no address: {}", fs::read_to_string(&log).unwrap())).to_owned();
+        darkroom::http::tls::provide();
         Server { url, client: Client::new(), child, log, _stdout: stdout }
     }
 }
