@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     engine::{
         Engine, EngineParts,
-        events::{Event, EventId, Events, Subscription},
+        events::{Event, EventId, Events, Preview, Subscription},
     },
     http::valid::Valid,
     job::{File, Format, Image, Job, Progress, Request, Status},
@@ -95,9 +95,22 @@ impl App {
     /// # Errors
     /// The queue is full, or the store fails; nothing is stored then.
     pub async fn submit(&self, valid: Valid, deadline: Option<Timestamp>) -> store::Result<Job> {
+        Ok(self.submit_watched(valid, deadline).await?.0)
+    }
+
+    /// The same with every preview of the job, in a channel that closes at its end.
+    ///
+    /// # Errors
+    /// As [`App::submit`].
+    pub async fn submit_watched(
+        &self,
+        valid: Valid,
+        deadline: Option<Timestamp>,
+    ) -> store::Result<(Job, UnboundedReceiver<Preview>)> {
         let rows = valid.cost.rows;
         let mut job = new_job(valid);
         job.queue_position = Some(self.store.depth().await?.iter().map(|(_, jobs)| jobs).sum());
+        let previews = self.engine.events().watch(job.id);
         // Told before it is stored: once it is, the engine may claim it at any moment, and `started` must come second.
         self.engine.events().publish(job.id, 0, Event::Queued(Box::new(job.clone())));
         let id = job.id;
@@ -110,7 +123,7 @@ impl App {
             }
             Err(_) => self.engine.forget(id),
         }
-        inserted
+        Ok((inserted?, previews))
     }
 
     /// The job once it has ended, or `None` when `time` is over first, or the service closes.

@@ -13,7 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, unbounded_channel},
+    watch,
+};
 use uuid::Uuid;
 
 use crate::job::{Image, Job, Progress};
@@ -151,6 +154,13 @@ impl Events {
         let Some(listened) = self.known(job) else { return };
         hold(&listened.ring).push_preview(job, attempt, preview);
         listened.bell.send_replace(());
+    }
+
+    /// Every preview of a job from now on; the channel closes at the job's end.
+    pub fn watch(&self, job: Uuid) -> UnboundedReceiver<Preview> {
+        let (watcher, previews) = unbounded_channel();
+        hold(&self.of(job).ring).watch(watcher);
+        previews
     }
 
     /// The latest preview of a picture of a job that has not ended.

@@ -37,6 +37,7 @@ pub mod host;
 mod inputs;
 mod memory;
 mod message;
+mod previews;
 mod results;
 pub mod rows;
 mod slab;
@@ -100,6 +101,8 @@ struct Running {
     queue_ms: u64,
     alone: bool,
     span: Span,
+    /// The previews that are still to be told, in order.
+    previews: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Running {
