@@ -54,7 +54,7 @@ impl App {
     /// # Errors
     /// A configuration that cannot be followed, a store that is in use, a default model that cannot be read.
     pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
-        let catalog = Catalog::open(&config.models)?;
+        let catalog = Catalog::open(&config.models, &config.openai.models)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.database_url).await?);
         let blobs = Blobs::open(&config.store.blob_url)?;
         let (again, failed) = store.recover().await?;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::{
     app::App,
@@ -38,10 +39,17 @@ pub async fn create(State(app): State<Arc<App>>, headers: HeaderMap, form: Form)
 /// # Errors
 /// Every fault, or a model that nobody knows.
 pub async fn accept(app: &App, form: Form) -> Result<Valid> {
-    let (document, files) = match form {
-        Form::Json(document) => (document, BTreeMap::new()),
-        Form::Parts(parts) => (parts.document(EditRequest::type_of)?, parts.files),
-    };
+    match form {
+        Form::Json(document) => read_all(app, document, BTreeMap::new()).await,
+        Form::Parts(parts) => read_all(app, parts.document(EditRequest::type_of)?, parts.files).await,
+    }
+}
+
+/// The same from a document and the files that came beside it, by their fields.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn read_all(app: &App, document: Value, files: BTreeMap<String, Bytes>) -> Result<Valid> {
     let (mut request, mut faults) = EditRequest::read(document).map_err(Problem::invalid)?;
     let inverted = Inverted::read(app, request.edit.inversion.as_ref()).await?;
     let inverted = inverted.map_err(|fault| faults.push(fault)).ok().flatten();

@@ -106,6 +106,27 @@ impl Problem {
         Self { status, ..self }
     }
 
+    /// The same problem for a client that names fields otherwise and knows no 422.
+    pub fn translated(mut self, rename: impl Fn(&str) -> String) -> Self {
+        for fault in &mut self.faults {
+            fault.pointer = rename(&fault.pointer);
+        }
+        self.faults.dedup_by(|a, b| a.pointer == b.pointer);
+        if !self.faults.is_empty() && self.code == Code::InvalidRequest {
+            let said: Vec<_> = self.faults.iter().map(ToString::to_string).collect();
+            self.detail = said.join("; ");
+        }
+        match self.status {
+            StatusCode::UNPROCESSABLE_ENTITY => self.status(StatusCode::BAD_REQUEST),
+            _ => self,
+        }
+    }
+
+    /// The same problem for a client that must not send the same again by itself.
+    pub fn final_for_retries(self) -> Self {
+        self.with(HeaderName::from_static("x-should-retry"), "false")
+    }
+
     /// The same problem with one more header.
     pub fn with(mut self, name: HeaderName, value: impl Into<HeaderText>) -> Self {
         self.headers.insert(name, value.into().0);
@@ -135,6 +156,11 @@ impl Problem {
         }
     }
 
+    /// The problem as OpenAI clients read it.
+    pub fn openai(&self) -> OpenAiError {
+        self.document("").error
+    }
+
     fn openai_kind(&self) -> &'static str {
         match self.status.as_u16() {
             429 => "rate_limit_error",
@@ -144,7 +170,8 @@ impl Problem {
     }
 
     fn retry(self) -> Self {
-        self.with(header::RETRY_AFTER, RETRY_AFTER_S)
+        let milliseconds = HeaderName::from_static("retry-after-ms");
+        self.with(header::RETRY_AFTER, RETRY_AFTER_S).with(milliseconds, RETRY_AFTER_S * 1000)
     }
 }
 

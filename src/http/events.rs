@@ -37,12 +37,17 @@ pub async fn stream(State(app): State<Arc<App>>, Path(id): Path<String>, headers
     let (_, subscription) = Problem::unless_found(app.listen(id, last(&headers)).await?, "job")?;
     let closing = app.closing.clone().cancelled_owned();
     let events = follow(app, id, subscription).take_until(Box::pin(closing));
+    Ok(answer(events))
+}
+
+/// A stream of events that is neither kept nor held up on its way, with comments where it is silent.
+pub fn answer(events: impl Stream<Item = Result<sse::Event, Infallible>> + Send + 'static) -> Response {
     let sse = Sse::new(events).keep_alive(sse::KeepAlive::new().interval(KEEP_ALIVE));
     let unbuffered = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((unbuffered, sse).into_response())
+    (unbuffered, sse).into_response()
 }
 
 /// Get a preview

@@ -1,0 +1,47 @@
+//! `POST /v1/images/variations`: more pictures like one.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+
+use super::{
+    answer::Answer,
+    bodies::ImageVariationForm,
+    edits::first_alone,
+    fields::Route,
+    form,
+    pictures::Pictures,
+    request::{Manner, Wish},
+    waiting::answer,
+};
+use crate::{
+    app::App,
+    http::{address, edits, error::Result, form::Raw, valid::Valid},
+};
+
+/// Ask for variations of a picture in OpenAI's words
+///
+/// Noise is added to the picture and taken off again, towards no prompt: `sdedit` at `openai.variation_strength`, unguided,
+/// unless native fields beside these say otherwise.
+#[utoipa::path(post, path = "/v1/images/variations", tag = "openai",
+    request_body(content = ImageVariationForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "The pictures", body = Answer)))]
+pub async fn create(State(app): State<Arc<App>>, headers: HeaderMap, raw: Raw) -> Result<Response> {
+    let base = address::base(&app.config.http, &headers);
+    answer(&app, &headers, accept(&app, &base, raw)).await
+}
+
+async fn accept(app: &App, base: &str, raw: Raw) -> Result<(Valid, Manner)> {
+    let (document, files) = form::read(raw)?;
+    let Wish { mut native, fields, mut manner } = Wish::read(app, Route::Variation, document)?;
+    let pictures = Pictures::read(app, base, &fields, files).await?;
+    manner.warnings.extend(first_alone(pictures.others));
+    let strength = app.config.openai.variation_strength;
+    if !native.contains_key("prompt") {
+        native.entry("guidance").or_insert(1.into());
+    }
+    native.entry("method").or_insert("sdedit".into());
+    native.entry("strength").or_insert(strength.into());
+    let files = BTreeMap::from([("image".to_owned(), pictures.image)]);
+    Ok((edits::read_all(app, native.into(), files).await?, manner))
+}
