@@ -113,7 +113,8 @@ impl Problem {
         }
         self.faults.dedup_by(|a, b| a.pointer == b.pointer);
         if !self.faults.is_empty() && self.code == Code::InvalidRequest {
-            let said: Vec<_> = self.faults.iter().map(ToString::to_string).collect();
+            let said: Vec<_> =
+                self.faults.iter().map(|fault| format!("{}: {}", dotted(&fault.pointer), fault.message)).collect();
             self.detail = said.join("; ");
         }
         match self.status {
@@ -142,7 +143,7 @@ impl Problem {
     pub fn document(&self, instance: &str) -> Document {
         let errors: Vec<_> =
             self.faults.iter().map(|fault| Fault::new(clip(&fault.pointer), clip(&fault.message))).collect();
-        let param = errors.first().map(|fault| fault.pointer.trim_start_matches('/').replace('/', "."));
+        let param = errors.first().map(|fault| dotted(&fault.pointer));
         let detail = clip(&self.detail);
         Document {
             kind: format!("/problems/{}", self.code.name()),
@@ -255,6 +256,11 @@ pub struct OpenAiError {
     param: Option<String>,
     /// From the closed list.
     code: Code,
+}
+
+/// A pointer as OpenAI writes the place of a field, its levels parted by dots.
+pub fn dotted(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
 }
 
 fn clip(text: &str) -> String {

@@ -50,6 +50,7 @@ mod marginals;
 mod memory;
 mod null_text;
 mod openai;
+mod openai_brackets;
 mod openai_edits;
 mod openai_rust;
 mod openai_streams;

@@ -132,7 +132,10 @@ async fn null_means_left_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quality_is_a_number_of_steps() {
-    let app = TestApp::with(|config| drop(config.openai.quality.insert("draft".into(), 3))).await;
+    let app = TestApp::with(|config| {
+        config.openai.quality.insert("draft".into(), 3);
+    })
+    .await;
     let own = app.get("/v1/models/gaussian").await.json()["defaults"]["steps"].as_u64().unwrap();
     let cases = [
         (json!({"quality": "low"}), 10, "low"),
@@ -223,7 +226,10 @@ async fn the_model_says_where_the_bytes_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn models_have_other_names() {
-    let app = TestApp::with(|config| drop(config.openai.models.insert("org/other".into(), "gaussian".into()))).await;
+    let app = TestApp::with(|config| {
+        config.openai.models.insert("org/other".into(), "gaussian".into());
+    })
+    .await;
     let list = app.get("/v1/models").await.json();
     conforms("ListModelsResponse", &list);
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();

@@ -241,6 +241,9 @@ async fn variations_start_from_the_picture_and_no_prompt() {
     assert_eq!(made[1], app.picture(&native, 1).await);
     let bad = post_form(&app, "variations", &[("n", "", b"2")]).await;
     assert_eq!(refusal(&bad), (400, "invalid_request_error".into(), json!("image")));
+    let mask = written(&clear(0, &left(8, 8)).into());
+    let masked = post_form(&app, "variations", &[&parts[..], &[("mask", "m", &mask)]].concat()).await;
+    assert_eq!(refusal(&masked), (400, "invalid_request_error".into(), json!("mask")));
     let weaker = post_form(&app, "variations", &[&parts[..], &[("strength", "", b"0")]].concat()).await;
     assert_ne!(pictures(&weaker), made);
 }

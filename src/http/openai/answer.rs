@@ -13,7 +13,7 @@ use super::{
 use crate::{
     app::App,
     http::{
-        error::{Problem, Result},
+        error::{Problem, Result, dotted},
         images::bytes,
     },
     job::{Image, Job},
@@ -188,7 +188,7 @@ fn quality(app: &App, steps: u64) -> &'static str {
 /// Remarks of the dialect and of the job.
 pub fn remarks(job: &Job, told: &Told) -> Vec<Remark> {
     let warnings = told.manner.warnings.iter().chain(&job.warnings);
-    let param = |pointer: &str| renamed(pointer).trim_start_matches('/').replace('/', ".");
+    let param = |pointer: &str| dotted(&renamed(pointer));
     warnings.map(|warning| Remark { param: param(&warning.pointer), message: warning.message.clone() }).collect()
 }
 

@@ -77,8 +77,8 @@ impl Wish {
         if self.fields.background == Background::Transparent {
             faults.push(Fault::new("/background", "must be `opaque` or `auto`: pictures have no alpha here"));
         }
-        let quality = self.fields.output_compression.unwrap_or(100).max(1);
-        self.native.insert("output".into(), json!({ "format": self.fields.output_format, "quality": quality }));
+        let compression = self.fields.output_compression.unwrap_or(100).max(1);
+        self.native.insert("output".into(), json!({ "format": self.fields.output_format, "quality": compression }));
         self.native.insert("count".into(), self.fields.n.unwrap_or(1).into());
         let model = self.fields.model.clone().map(|model| ("model".to_owned(), model.into()));
         self.native.extend(model);

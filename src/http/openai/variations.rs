@@ -16,7 +16,13 @@ use super::{
 };
 use crate::{
     app::App,
-    http::{address, edits, error::Result, form::Raw, valid::Valid},
+    error::Fault,
+    http::{
+        address, edits,
+        error::{Problem, Result},
+        form::Raw,
+        valid::Valid,
+    },
 };
 
 /// Ask for variations of a picture in OpenAI's words
@@ -35,6 +41,12 @@ async fn accept(app: &App, base: &str, raw: Raw) -> Result<(Valid, Manner)> {
     let (document, files) = form::read(raw)?;
     let Wish { mut native, fields, mut manner } = Wish::read(app, Route::Variation, document)?;
     let pictures = Pictures::read(app, base, &fields, files).await?;
+    if pictures.mask.is_some() {
+        return Err(Problem::invalid(vec![Fault::new(
+            "/mask",
+            "must be left out: a variation is one of all of the picture",
+        )]));
+    }
     manner.warnings.extend(first_alone(pictures.others));
     let strength = app.config.openai.variation_strength;
     if !native.contains_key("prompt") {
