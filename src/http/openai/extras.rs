@@ -39,7 +39,7 @@ impl Extras {
         let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, native)| (*native).to_owned());
         let native = alias.unwrap_or_else(|| name.clone());
         if let Some((_, other)) = SAID_OTHERWISE.iter().find(|(native, _)| *native == name) {
-            self.faults.push(fault(format!("is called `{other}` here")));
+            self.faults.push(fault(format!("`{name}` is called `{other}` here")));
         } else if self.native.contains_key(&native) {
             self.faults.push(fault(format!("means the same as `{native}`, which is given too")));
         } else if natives.contains(&native.as_str()) {
