@@ -83,7 +83,7 @@ impl When {
 /// are too few evaluations for that; where nobody knows how many there will be they come after 2, 4, 8 ...
 fn mark(k: u64, previews: u64, evaluations: Option<u64>) -> u64 {
     match evaluations {
-        Some(all) if all > previews => (k * all + (previews + 1) / 2) / (previews + 1),
+        Some(all) if all > previews => (k * all + previews.div_ceil(2)) / (previews + 1),
         Some(_) => k,
         None => 1 << k.min(62),
     }

@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 
-use super::fields::{Fields, Route};
+use super::{fields::Fields, route::Route};
 
 /// The body of a generation.
 #[derive(Debug)]

@@ -7,10 +7,11 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use super::{
     answer::Answer,
     bodies::{ImageEdit, ImageEditForm},
-    fields::{Fidelity, Route},
+    fields::Fidelity,
     form,
     pictures::Pictures,
     request::{Manner, Wish},
+    route::Route,
     stream::Picture,
     waiting::answer,
 };

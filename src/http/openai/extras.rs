@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::Route;
+use super::route::Route;
 use crate::{error::Fault, http::edit_request::EditRequest, http::form::pointer, job::Warning};
 
 /// Native fields that have another name here.
@@ -29,26 +29,26 @@ impl Extras {
         let mut sorted = Self::default();
         let natives = natives(route);
         for (name, value) in fields {
-            sorted.take(name, value, route, &natives);
+            sorted.take(&name, value, route, &natives);
         }
         sorted
     }
 
-    fn take(&mut self, name: String, value: Value, route: Route, natives: &[&'static str]) {
-        let fault = |message| Fault::new(pointer(&name), message);
+    fn take(&mut self, name: &str, value: Value, route: Route, natives: &[&'static str]) {
+        let fault = |message| Fault::new(pointer(name), message);
         let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, native)| (*native).to_owned());
-        let native = alias.unwrap_or_else(|| name.clone());
+        let native = alias.unwrap_or_else(|| name.to_owned());
         if let Some((_, other)) = SAID_OTHERWISE.iter().find(|(native, _)| *native == name) {
             self.faults.push(fault(format!("`{name}` is called `{other}` here")));
         } else if self.native.contains_key(&native) {
             self.faults.push(fault(format!("means the same as `{native}`, which is given too")));
         } else if natives.contains(&native.as_str()) {
             self.native.insert(native, value);
-        } else if let Some(near) = nearest(&name, route.names().iter().chain(natives).copied()) {
+        } else if let Some(near) = nearest(name, route.names().iter().chain(natives).copied()) {
             self.faults.push(fault(format!("is not known; did you mean `{near}`?")));
         } else {
             let message = "ignored: there is no such field".into();
-            self.warnings.push(Warning { pointer: pointer(&name), message });
+            self.warnings.push(Warning { pointer: pointer(name), message });
         }
     }
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{
     answer::Answer,
     bodies::ImageGeneration,
-    fields::Route,
     request::{Manner, Wish},
+    route::Route,
     stream::Picture,
     waiting::answer,
 };

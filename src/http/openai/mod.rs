@@ -21,6 +21,7 @@ pub mod form;
 pub mod generations;
 pub mod pictures;
 pub mod request;
+pub mod route;
 pub mod stream;
 pub mod variations;
 pub mod waiting;

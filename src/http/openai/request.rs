@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     extras::Extras,
-    fields::{Background, Fields, PictureFormat, ResponseFormat, Route, SHAPE},
+    fields::{Background, Fields, PictureFormat, ResponseFormat, SHAPE},
+    route::Route,
 };
 use crate::{
     app::App,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     answer::{Common, Remark, Told, Usage, base64, remarks},
-    fields::Route,
+    route::Route,
     waiting::Waiting,
 };
 use crate::{

@@ -8,10 +8,10 @@ use super::{
     answer::Answer,
     bodies::ImageVariationForm,
     edits::first_alone,
-    fields::Route,
     form,
     pictures::Pictures,
     request::{Manner, Wish},
+    route::Route,
     waiting::answer,
 };
 use crate::{
