@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::{
     config::{Config, Switch},
     engine::{
         Engine, EngineParts,
-        events::{Event, EventId, Events, Subscription},
+        events::{Event, EventId, Events, Preview, Subscription},
     },
     http::{cors, tls, valid::Valid},
     job::{File, Format, Image, Job, Owner, Progress, Request, Status},
@@ -71,7 +71,7 @@ impl App {
     pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
         tls::provide();
         cors::layer(&config.cors).map_err(anyhow::Error::msg)?;
-        let catalog = Catalog::open(&config.models)?;
+        let catalog = Catalog::open(&config.models, &config.openai.models)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.database_url).await?);
         let blobs = Blobs::open(&config.store.blob_url)?;
         let (again, failed) = store.recover().await?;
@@ -134,10 +134,23 @@ impl App {
     /// # Errors
     /// The queue is full, or the store fails; nothing is stored then.
     pub async fn submit(&self, valid: Valid, terms: Terms) -> store::Result<Job> {
+        Ok(self.submit_watched(valid, terms).await?.0)
+    }
+
+    /// The same with every preview of the job, in a channel that closes at its end.
+    ///
+    /// # Errors
+    /// As [`App::submit`].
+    pub async fn submit_watched(
+        &self,
+        valid: Valid,
+        terms: Terms,
+    ) -> store::Result<(Job, UnboundedReceiver<Preview>)> {
         let (rows, work, deadline) = (valid.cost.rows, valid.cost.work, terms.deadline);
         let webhook = valid.webhook.clone();
         let mut job = Job { owner: terms.owner, ..new_job(valid) };
         job.queue_position = Some(self.store.depth().await?.iter().map(|(_, jobs)| jobs).sum());
+        let previews = self.engine.events().watch(job.id);
         // Told before it is stored: once it is, the engine may claim it at any moment, and `started` must come second.
         self.engine.events().publish(job.id, 0, Event::Queued(Box::new(job.clone())));
         let id = job.id;
@@ -155,7 +168,7 @@ impl App {
             }
             Err(_) => self.engine.forget(id),
         }
-        inserted.map(|job| self.shown(job))
+        Ok((self.shown(inserted?), previews))
     }
 
     /// The job once it has ended, or `None` when `time` is over first, or the service closes.

@@ -19,20 +19,21 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Catalog {
     cards: BTreeMap<Arc<str>, Arc<Card>>,
+    aliases: BTreeMap<String, Arc<Card>>,
     default: Arc<Card>,
 }
 
-/// `models.default` names a model that is not there.
+/// A key names a model that is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("models.default: {0}")]
-pub struct NoSuchModel(String);
+#[error("{0}: {1}")]
+pub struct NoSuchModel(&'static str, String);
 
 impl Catalog {
     /// Reads the card of every model. A folder that cannot be read is left out with a warning, unless it is the default.
     ///
     /// # Errors
-    /// The default model is missing or broken.
-    pub fn open(models: &Models) -> anyhow::Result<Self> {
+    /// The default model is missing or broken, or an alias means no model.
+    pub fn open(models: &Models, aliases: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut cards = BTreeMap::new();
         let exact = gaussian::card(&models.gaussian);
         cards.insert(exact.id.clone(), Arc::new(exact));
@@ -45,26 +46,36 @@ impl Catalog {
                 }
             }
         }
-        let Some(default) = cards.get(models.default.as_str()).cloned() else {
-            let known: Vec<_> = cards.keys().map(|id| &**id).collect();
-            return Err(NoSuchModel(unknown("model", &models.default, &known)).into());
+        let card = |key, id: &str| {
+            let known = || cards.keys().map(|id| &**id).collect::<Vec<_>>();
+            cards.get(id).cloned().ok_or_else(|| NoSuchModel(key, unknown("model", id, &known())))
         };
-        Ok(Self { cards, default })
+        let default = card("models.default", &models.default)?;
+        let meant = |id: &str| if id.is_empty() { Ok(default.clone()) } else { card("openai.models", id) };
+        let aliases = aliases.iter().map(|(name, id)| Ok((name.clone(), meant(id)?)));
+        let aliases = aliases.collect::<Result<_, NoSuchModel>>()?;
+        Ok(Self { cards, aliases, default })
     }
 
-    /// The model of that id, or the default.
+    /// The model of that id or alias, or the default.
     ///
     /// # Errors
     /// What to tell a client about an id that nobody knows.
     pub fn get(&self, id: Option<&str>) -> Result<&Arc<Card>, String> {
         let Some(id) = id else { return Ok(&self.default) };
-        let known = || self.cards.keys().map(|id| &**id).collect::<Vec<_>>();
-        self.cards.get(id).ok_or_else(|| unknown("model", id, &known()))
+        let ids = self.cards.keys().map(|id| &**id);
+        let known = || ids.chain(self.aliases.keys().map(String::as_str)).collect::<Vec<_>>();
+        self.cards.get(id).or_else(|| self.aliases.get(id)).ok_or_else(|| unknown("model", id, &known()))
     }
 
     /// The model that a request gets when it names none.
     pub fn default(&self) -> &Arc<Card> {
         &self.default
+    }
+
+    /// The other names of models that are no id, and what each means.
+    pub fn aliases(&self) -> impl Iterator<Item = (&String, &Arc<Card>)> {
+        self.aliases.iter().filter(|(name, _)| !self.cards.contains_key(name.as_str()))
     }
 
     /// Every model, by id.

@@ -1,6 +1,7 @@
 //! The configuration: a struct of small structs, layered from `config/default.toml`, a file and the environment.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ pub struct Config {
     pub store: Store,
     /// Where models are.
     pub models: Models,
+    /// What OpenAI clients say, in our words.
+    pub openai: OpenAi,
     /// Devices and batching.
     pub engine: Engine,
     /// Back-pressure.
@@ -53,6 +56,8 @@ pub struct Http {
     pub listen: String,
     /// Seconds.
     pub request_timeout_s: u64,
+    /// Scheme and host, perhaps a path; empty: what the request says.
+    pub public_url: String,
     /// A certificate chain in PEM; empty: plain HTTP.
     pub tls_certificate: PathBuf,
     /// Its private key in PEM.
@@ -99,6 +104,20 @@ pub struct Quota {
 pub struct Cors {
     /// Such as `https://example.org`; `*` alone: any.
     pub origins: Vec<String>,
+}
+
+/// What OpenAI clients say, in our words.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenAi {
+    /// Model ids by other names; empty: the default.
+    pub models: BTreeMap<String, String>,
+    /// Steps by quality; 0: the model's own.
+    pub quality: BTreeMap<String, u32>,
+    /// Of a variation, 0..1.
+    pub variation_strength: f64,
+    /// Of an edit that keeps much of its picture, 0..1.
+    pub fidelity_strength: f64,
 }
 
 /// The queue's database and the pictures.

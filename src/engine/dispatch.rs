@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -83,16 +83,30 @@ fn progress(engine: &Engine, job: Uuid) {
     }
 }
 
+/// Promised previews are told in order, each one, before the job's end is.
 fn preview(engine: &Engine, estimates: Estimates) {
-    let engine = engine.clone();
-    tokio::spawn(async move {
-        let Estimates { job, attempt, evaluations, .. } = estimates;
-        let pictures = estimates.pictures.clone();
-        let Ok(Ok(drawn)) = tokio::task::spawn_blocking(move || drawn(&estimates)).await else { return };
-        for (index, bytes) in pictures.into_iter().zip(drawn) {
-            engine.events().preview(job, attempt, Preview { index, evaluations, bytes: Bytes::from(bytes) });
+    let mut jobs = hold(&engine.0.running);
+    match jobs.get_mut(&estimates.job) {
+        Some(running) if estimates.owed => {
+            let before = running.previews.take();
+            running.previews = Some(tokio::spawn(show(engine.clone(), estimates, before)));
         }
-    });
+        Some(_) => drop(tokio::spawn(show(engine.clone(), estimates, None))),
+        None => {}
+    }
+}
+
+async fn show(engine: Engine, estimates: Estimates, before: Option<JoinHandle<()>>) {
+    if let Some(before) = before {
+        // One that panicked has said so.
+        let _ = before.await;
+    }
+    let Estimates { job, attempt, evaluations, .. } = estimates;
+    let pictures = estimates.pictures.clone();
+    let Ok(Ok(drawn)) = tokio::task::spawn_blocking(move || drawn(&estimates)).await else { return };
+    for (index, bytes) in pictures.into_iter().zip(drawn) {
+        engine.events().preview(job, attempt, Preview { index, evaluations, bytes: Bytes::from(bytes) });
+    }
 }
 
 fn drawn(estimates: &Estimates) -> Result<Vec<Vec<u8>>, Failure> {
@@ -188,8 +202,18 @@ async fn prepare(engine: &Engine, worker: usize, claim: Claim) -> Option<Start> 
     let counters = Arc::new(Counters::default());
     let (rows, work, alone, claimed) = (claim.rows, claim.work, claim.alone, Instant::now());
     hold(&engine.0.ledger).open(job, &claim.job.owner, work);
-    let (shared, own) = (counters.clone(), span.clone());
-    let running = Running { attempt, worker, rows, work, counters: shared, claimed, queue_ms, alone, span: own };
+    let running = Running {
+        attempt,
+        worker,
+        rows,
+        work,
+        counters: counters.clone(),
+        claimed,
+        queue_ms,
+        alone,
+        span: span.clone(),
+        previews: None,
+    };
     hold(&engine.0.running).insert(job, running);
     begun(engine, worker, claim, counters, queue_ms).instrument(span).await
 }

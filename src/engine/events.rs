@@ -14,7 +14,10 @@ use std::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, unbounded_channel},
+    watch,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -181,6 +184,13 @@ impl Events {
     /// What happens to all jobs of an owner after the event of id `last`, or from now on.
     pub fn follow(&self, whose: Whose, last: Option<&str>) -> FeedReader {
         self.shared.feeds.read(whose, last, self.shared.limit)
+    }
+
+    /// Every preview of a job from now on; the channel closes at the job's end.
+    pub fn watch(&self, job: Uuid) -> UnboundedReceiver<Preview> {
+        let (watcher, previews) = unbounded_channel();
+        hold(&self.of(job).ring).watch(watcher);
+        previews
     }
 
     /// The latest preview of a picture of a job that has not ended.

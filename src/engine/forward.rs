@@ -15,8 +15,9 @@ use super::{
     failure::{Piece, attempt, caught},
     host::{Bucket, Host},
     message::{Estimates, Report},
+    previews::Previews,
     rows::{finite, gathered, losses, parted},
-    slab::{Previews, Slot},
+    slab::Slot,
     thread::Thread,
 };
 use crate::{
@@ -222,6 +223,7 @@ fn deliver(slot: &mut Slot, reports: &UnboundedSender<Report>) {
     if slot.previews.due(evaluations)
         && let Some(x0) = slot.net.take_preview()
     {
+        slot.previews.note(evaluations);
         let Previews { card, size, pictures, .. } = &slot.previews;
         let _ = reports.send(Report::Preview(Estimates {
             job: slot.job,
@@ -229,7 +231,8 @@ fn deliver(slot: &mut Slot, reports: &UnboundedSender<Report>) {
             card: card.clone(),
             size: *size,
             pictures: pictures.clone(),
-            evaluations: evaluations / pictures.len().max(1) as u64,
+            evaluations: slot.previews.each(evaluations),
+            owed: slot.previews.owed(),
             latents: x0.to_device(Device::Cpu),
         }));
     }

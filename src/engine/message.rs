@@ -72,6 +72,8 @@ pub struct Estimates {
     pub pictures: Vec<u32>,
     /// Evaluations of each picture so far.
     pub evaluations: u64,
+    /// Whether the client was promised their number.
+    pub owed: bool,
     /// `[n, C, h, w]`, f32, on the processor.
     pub latents: Tensor,
 }

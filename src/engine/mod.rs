@@ -39,6 +39,7 @@ mod inputs;
 pub mod ledger;
 mod memory;
 mod message;
+mod previews;
 mod results;
 pub mod rows;
 mod slab;
@@ -109,6 +110,8 @@ struct Running {
     queue_ms: u64,
     alone: bool,
     span: Span,
+    /// The previews that are still to be told, in order.
+    previews: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Running {

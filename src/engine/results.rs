@@ -20,6 +20,11 @@ use crate::{
 
 /// Stores what a run made, each picture as blob, then row, then event, and ends its job.
 pub async fn finish(engine: Engine, id: Uuid, attempt: u32, end: Result<Vec<Product>>) {
+    let previews = hold(&engine.0.running).get_mut(&id).and_then(|running| running.previews.take());
+    if let Some(previews) = previews {
+        // One that panicked has said so.
+        let _ = previews.await;
+    }
     let end = match end {
         Ok(products) => store_all(&engine, id, attempt, products).await,
         Err(failure) => Err(failure),

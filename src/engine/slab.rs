@@ -13,13 +13,12 @@ use futures_util::{future::LocalBoxFuture, task::noop_waker_ref};
 use tch::Tensor;
 use uuid::Uuid;
 
-use super::{failure::caught, host::Bucket, rows::bucket};
+use super::{failure::caught, host::Bucket, previews::Previews, rows::bucket};
 use crate::{
     ask::{Answer, Ask, Letter, Net, concat},
     error::Result,
     job::Progress,
-    model::Card,
-    task::{Product, Task},
+    task::Product,
 };
 
 /// How far a run is, readable from any thread.
@@ -108,42 +107,6 @@ pub struct Waiting {
     /// When it came, or was served last.
     pub since: Instant,
     answers: Vec<Answer>,
-}
-
-/// Which estimates of a run are shown, and of what.
-pub struct Previews {
-    /// The model.
-    pub card: Arc<Card>,
-    /// Pixels, width and height.
-    pub size: (u32, u32),
-    /// Indices of the pictures of the run.
-    pub pictures: Vec<u32>,
-    every: u64,
-    shown: u64,
-}
-
-impl Previews {
-    /// As the task's request wishes; 0 evaluations between two previews means none.
-    pub fn of(task: &Task) -> Self {
-        let (size, pictures, every) = match task {
-            Task::Pictures(plan) => {
-                let request = &plan.request;
-                ((request.width, request.height), plan.pictures.clone(), u64::from(request.preview_every))
-            }
-            Task::Look(look) => ((look.request.width, look.request.height), vec![0], 0),
-        };
-        Self { card: task.card().clone(), size, pictures, every, shown: 0 }
-    }
-
-    /// Whether one is due after so many evaluations of the run.
-    pub fn due(&mut self, evaluations: u64) -> bool {
-        let each = evaluations / self.pictures.len().max(1) as u64;
-        let due = self.every > 0 && each / self.every > self.shown;
-        if due {
-            self.shown = each / self.every;
-        }
-        due
-    }
 }
 
 impl Waiting {

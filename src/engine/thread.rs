@@ -18,8 +18,9 @@ use super::{
     forward::Unchecked,
     host::{Bucket, Host},
     message::{Command, Report, Start},
+    previews::Previews,
     rows::brought,
-    slab::{Previews, Slot, Waiting},
+    slab::{Slot, Waiting},
     start::name,
 };
 use crate::{

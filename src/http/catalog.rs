@@ -50,6 +50,9 @@ pub struct Model {
     /// What kind of model it is.
     #[schema(value_type = String)]
     family: &'static str,
+    /// Of a name that stands for another model: its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias_of: Option<String>,
     /// Whether a request that names no model gets this one.
     default: bool,
     /// Native pixels.
@@ -180,9 +183,12 @@ pub struct ChoiceList {
 }
 
 /// List models
+///
+/// By id, and behind them the names of `openai.models` that stand for one of them.
 #[utoipa::path(get, path = "/v1/models", security(("key" = ["read"])), tag = "registries", responses((status = 200, body = ModelList)))]
 pub async fn models(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let data = app.catalog.iter().map(|card| describe(&app, card)).collect();
+    let own = app.catalog.iter().map(|card| describe(&app, card, &card.id));
+    let data = own.chain(app.catalog.aliases().map(|(name, card)| describe(&app, card, name))).collect();
     tagged(&headers, &ModelList { object: "list", data })
 }
 
@@ -191,7 +197,7 @@ pub async fn models(State(app): State<Arc<App>>, headers: HeaderMap) -> Response
     responses((status = 200, body = Model)))]
 pub async fn model(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Model>> {
     let card = app.catalog.get(Some(&id)).map_err(|message| Problem::new(Code::ModelNotFound, message))?;
-    Ok(Json(describe(&app, card)))
+    Ok(Json(describe(&app, card, &id)))
 }
 
 /// List samplers
@@ -230,18 +236,20 @@ pub async fn edit_methods(headers: HeaderMap) -> Response {
     list(&headers, EDIT_METHODS.iter().map(edit_method).collect())
 }
 
-fn describe(app: &App, card: &Card) -> Model {
+/// The model under one of its names.
+fn describe(app: &App, card: &Card, name: &str) -> Model {
     let (width, height) = card.native();
     let given = &card.defaults;
     Model {
-        id: card.id.to_string(),
+        id: name.into(),
         object: "model",
         created: 0,
         owned_by: "darkroom",
         title: given.title.clone(),
         licence: given.licence.clone(),
         family: card.family,
-        default: app.catalog.default().id == card.id,
+        alias_of: (*name != *card.id).then(|| card.id.to_string()),
+        default: *app.catalog.default().id == *name,
         width,
         height,
         size_multiple: card.multiple,

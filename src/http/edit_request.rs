@@ -78,6 +78,11 @@ impl EditRequest {
         Ok((Self { edit, generation }, faults))
     }
 
+    /// The names of all its fields, of which [`GenerateRequest`] has those that stand first.
+    pub fn names() -> (impl Iterator<Item = &'static str>, impl Iterator<Item = &'static str>) {
+        (OTHER.keys().map(String::as_str), OWN.keys().map(String::as_str))
+    }
+
     /// The JSON type that the field of that name must have; `None` where it may have several.
     pub fn type_of(name: &str) -> Option<String> {
         let field = OWN.get(name).or_else(|| OTHER.get(name))?;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::{
     app::App,
@@ -40,10 +41,22 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller, headers: Header
 /// # Errors
 /// Every fault, or a model that nobody knows.
 pub async fn accept(app: &App, caller: &Caller, form: Form) -> Result<Valid> {
-    let (document, files) = match form {
-        Form::Json(document) => (document, BTreeMap::new()),
-        Form::Parts(parts) => (parts.document(EditRequest::type_of)?, parts.files),
-    };
+    match form {
+        Form::Json(document) => read_all(app, caller, document, BTreeMap::new()).await,
+        Form::Parts(parts) => read_all(app, caller, parts.document(EditRequest::type_of)?, parts.files).await,
+    }
+}
+
+/// The same from a document and the files that came beside it, by their fields.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn read_all(
+    app: &App,
+    caller: &Caller,
+    document: Value,
+    files: BTreeMap<String, Bytes>,
+) -> Result<Valid> {
     let (mut request, mut faults) = EditRequest::read(document).map_err(Problem::invalid)?;
     let inverted = Inverted::read(app, caller, request.edit.inversion.as_ref()).await?;
     let inverted = inverted.map_err(|fault| faults.push(fault)).ok().flatten();

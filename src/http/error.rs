@@ -107,6 +107,28 @@ impl Problem {
         Self { status, ..self }
     }
 
+    /// The same problem for a client that names fields otherwise and knows no 422.
+    pub fn translated(mut self, rename: impl Fn(&str) -> String) -> Self {
+        for fault in &mut self.faults {
+            fault.pointer = rename(&fault.pointer);
+        }
+        self.faults.dedup_by(|a, b| a.pointer == b.pointer);
+        if !self.faults.is_empty() && self.code == Code::InvalidRequest {
+            let said: Vec<_> =
+                self.faults.iter().map(|fault| format!("{}: {}", dotted(&fault.pointer), fault.message)).collect();
+            self.detail = said.join("; ");
+        }
+        match self.status {
+            StatusCode::UNPROCESSABLE_ENTITY => self.status(StatusCode::BAD_REQUEST),
+            _ => self,
+        }
+    }
+
+    /// The same problem for a client that must not send the same again by itself.
+    pub fn final_for_retries(self) -> Self {
+        self.with(HeaderName::from_static("x-should-retry"), "false")
+    }
+
     /// The same problem with one more header.
     pub fn with(mut self, name: HeaderName, value: impl Into<HeaderText>) -> Self {
         self.headers.insert(name, value.into().0);
@@ -122,7 +144,7 @@ impl Problem {
     pub fn document(&self, instance: &str) -> Document {
         let errors: Vec<_> =
             self.faults.iter().map(|fault| Fault::new(clip(&fault.pointer), clip(&fault.message))).collect();
-        let param = errors.first().map(|fault| fault.pointer.trim_start_matches('/').replace('/', "."));
+        let param = errors.first().map(|fault| dotted(&fault.pointer));
         let detail = clip(&self.detail);
         Document {
             kind: format!("/problems/{}", self.code.name()),
@@ -136,6 +158,11 @@ impl Problem {
         }
     }
 
+    /// The problem as OpenAI clients read it.
+    pub fn openai(&self) -> OpenAiError {
+        self.document("").error
+    }
+
     fn openai_kind(&self) -> &'static str {
         match self.status.as_u16() {
             429 => "rate_limit_error",
@@ -145,7 +172,8 @@ impl Problem {
     }
 
     fn retry(self) -> Self {
-        self.with(header::RETRY_AFTER, RETRY_AFTER_S)
+        let milliseconds = HeaderName::from_static("retry-after-ms");
+        self.with(header::RETRY_AFTER, RETRY_AFTER_S).with(milliseconds, RETRY_AFTER_S * 1000)
     }
 }
 
@@ -245,6 +273,11 @@ fn until_midnight() -> u32 {
     const DAY_S: i64 = 24 * 3600;
     let left = DAY_S - Timestamp::now().as_second().rem_euclid(DAY_S);
     u32::try_from(left).unwrap_or(1)
+}
+
+/// A pointer as OpenAI writes the place of a field, its levels parted by dots.
+pub fn dotted(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
 }
 
 fn clip(text: &str) -> String {

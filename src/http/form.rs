@@ -32,6 +32,29 @@ pub enum Form {
     Parts(Parts),
 }
 
+/// A body as it came: a document, or the parts of a form in their order.
+#[derive(Debug)]
+pub enum Raw {
+    /// A document.
+    Json(Value),
+    /// The parts.
+    Parts(Vec<Part>),
+}
+
+/// One part of a form.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its name, which may come more than once.
+    pub name: String,
+    /// Whether it has a file's name or type.
+    pub file: bool,
+    /// What it holds.
+    pub bytes: Bytes,
+}
+
+/// A document and the files that came beside it, by their fields.
+pub type Beside = (Value, BTreeMap<String, Bytes>);
+
 /// The parts of a form.
 #[derive(Debug, Default)]
 pub struct Parts {
@@ -42,6 +65,17 @@ pub struct Parts {
 }
 
 impl FromRequest<Arc<App>> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        Ok(match Raw::from_request(request, app).await? {
+            Raw::Json(document) => Self::Json(document),
+            Raw::Parts(parts) => Self::Parts(Parts::of(parts)?),
+        })
+    }
+}
+
+impl FromRequest<Arc<App>> for Raw {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
@@ -57,35 +91,59 @@ impl FromRequest<Arc<App>> for Form {
     }
 }
 
-async fn parts(bytes: Bytes, boundary: String) -> Result<Parts> {
+async fn parts(bytes: Bytes, boundary: String) -> Result<Vec<Part>> {
     let whole = futures_util::stream::once(async move { Ok::<_, std::convert::Infallible>(bytes) });
     let mut form = Multipart::new(whole, boundary);
-    let (mut parts, mut count) = (Parts::default(), 0);
+    let mut parts = Vec::new();
     while let Some(field) = form.next_field().await.map_err(|error| malformed(&error))? {
-        count += 1;
-        if count > MOST_PARTS {
+        if parts.len() == MOST_PARTS {
             return Err(Problem::invalid(vec![Fault::new("", format!("the form has more than {MOST_PARTS} parts"))]));
         }
-        parts.take(field).await?;
+        parts.push(part(field).await?);
     }
     Ok(parts)
 }
 
+/// A JSON document without a file's name is a text too.
+async fn part(field: Field<'_>) -> Result<Part> {
+    let name = field.name().unwrap_or_default().to_owned();
+    let text = field.content_type().is_none_or(|kind| kind.type_() == "text" || kind.subtype() == "json");
+    let file = field.file_name().is_some() || !text;
+    let bytes = field.bytes().await.map_err(|error| malformed(&error))?;
+    Ok(Part { name, file, bytes })
+}
+
+impl Part {
+    /// The part as a text.
+    ///
+    /// # Errors
+    /// It is not UTF-8, or holds what no text may.
+    pub fn text(self) -> Result<String, Fault> {
+        let fault = |message: &str| Fault::new(pointer(&self.name), message);
+        let text = String::from_utf8(self.bytes.into()).map_err(|_| fault("is not UTF-8"))?;
+        match text.contains('\0') {
+            true => Err(fault("must not contain the character U+0000")),
+            false => Ok(text),
+        }
+    }
+}
+
 impl Parts {
-    async fn take(&mut self, field: Field<'_>) -> Result<()> {
-        let name = field.name().unwrap_or_default().to_owned();
-        let fault = |message: &str| Problem::invalid(vec![Fault::new(pointer(&name), message)]);
+    fn of(parts: Vec<Part>) -> Result<Self> {
+        let mut sorted = Self::default();
+        let faults: Vec<_> = parts.into_iter().filter_map(|part| sorted.take(part).err()).collect();
+        if faults.is_empty() { Ok(sorted) } else { Err(Problem::invalid(faults)) }
+    }
+
+    fn take(&mut self, part: Part) -> Result<(), Fault> {
+        let name = part.name.clone();
         if self.texts.contains_key(&name) || self.files.contains_key(&name) {
-            return Err(fault("is given more than once"));
+            return Err(Fault::new(pointer(&name), "is given more than once"));
         }
-        let text = field.file_name().is_none() && field.content_type().is_none_or(|kind| kind.type_() == "text");
-        let bytes = field.bytes().await.map_err(|error| malformed(&error))?;
-        if !text {
-            self.files.insert(name, bytes);
-            return Ok(());
+        match part.file {
+            true => drop(self.files.insert(name, part.bytes)),
+            false => drop(self.texts.insert(name, part.text()?)),
         }
-        let text = String::from_utf8(bytes.into()).map_err(|_| fault("is not UTF-8"))?;
-        self.texts.insert(name, text);
         Ok(())
     }
 
@@ -97,15 +155,7 @@ impl Parts {
         let mut fields = Map::new();
         let mut faults = Vec::new();
         for (name, text) in &self.texts {
-            if text.contains('\0') {
-                faults.push(Fault::new(pointer(name), "must not contain the character U+0000"));
-            }
-            let value = match type_of(name).as_deref() {
-                Some("string") => Ok(text.as_str().into()),
-                Some("integer" | "number" | "boolean") => Ok(scalar(text)),
-                _ => valued(text),
-            };
-            match value {
+            match valued(text, type_of(name).as_deref()) {
                 Ok(value) => drop(fields.insert(name.clone(), value)),
                 Err(problem) => faults.push(Fault::new(pointer(name), problem.to_string())),
             }
@@ -119,18 +169,23 @@ pub fn pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
+/// A text as a value of the JSON type `kind`; where that is open, an object or a list in JSON, a number, or the text.
+///
+/// # Errors
+/// What [`json::parse`] has against an object.
+pub fn valued(text: &str, kind: Option<&str>) -> Result<Value> {
+    match kind {
+        Some("string") => Ok(text.into()),
+        Some("integer" | "number" | "boolean") => Ok(scalar(text)),
+        _ if text.trim_start().starts_with(['{', '[']) => json::parse(text.as_bytes()),
+        _ => Ok(scalar(text)),
+    }
+}
+
 /// A number or a truth value in its text form, else the text.
 fn scalar(text: &str) -> Value {
     let read = json::parse(text.trim().as_bytes()).ok().filter(|value| value.is_number() || value.is_boolean());
     read.unwrap_or_else(|| text.into())
-}
-
-/// An object or a list in JSON, a number, or the text.
-fn valued(text: &str) -> Result<Value> {
-    match text.trim_start().starts_with(['{', '[']) {
-        true => json::parse(text.as_bytes()),
-        false => Ok(scalar(text)),
-    }
 }
 
 fn malformed(error: &multer::Error) -> Problem {

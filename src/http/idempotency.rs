@@ -10,7 +10,7 @@ use crate::{
     http::{
         caller::Caller,
         error::{Problem, Result},
-        form::Form,
+        form::{Beside, Form},
     },
     job::Job,
     store::{Found, Once},
@@ -43,17 +43,28 @@ impl Wish for Form {
             Self::Json(document) => return document.fingerprint(),
             Self::Parts(parts) => parts,
         };
-        let mut hash = Sha256::new();
         let texts = parts.texts.iter().map(|(name, text)| (name, text.as_bytes()));
-        for (name, bytes) in texts.chain(parts.files.iter().map(|(name, bytes)| (name, &bytes[..]))) {
-            // Lengths part what would run together.
-            for part in [name.as_bytes(), bytes] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part);
-            }
-        }
-        hash.finalize().into()
+        hashed(texts.chain(parts.files.iter().map(|(name, bytes)| (name, &bytes[..]))))
     }
+}
+
+impl Wish for Beside {
+    fn fingerprint(&self) -> [u8; 32] {
+        let (document, files) = (self.0.to_string(), self.1.iter().map(|(name, bytes)| (name, &bytes[..])));
+        hashed(files.chain([(&String::new(), document.as_bytes())]))
+    }
+}
+
+fn hashed<'a>(parts: impl Iterator<Item = (&'a String, &'a [u8])>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for (name, bytes) in parts {
+        // Lengths part what would run together.
+        for part in [name.as_bytes(), bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
 }
 
 /// The key in the headers, for a wish at a route.

@@ -25,7 +25,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
 
 /// Routes that take jobs; their refusals are counted.
-const SUBMISSIONS: [&str; 2] = ["/v1/generations", "/v1/edits"];
+const SUBMISSIONS: [&str; 5] =
+    ["/v1/generations", "/v1/edits", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations"];
 
 /// The outermost layer. It alone touches the HTTP metrics and writes the documents of problems.
 pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {

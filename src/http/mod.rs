@@ -14,6 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::{app::App, http::error::Problem};
 
 pub mod accept;
+pub mod address;
 pub mod audit;
 pub mod auth;
 pub mod body;
@@ -39,6 +40,7 @@ pub mod jobs;
 pub mod json;
 pub mod latents;
 pub mod layers;
+pub mod openai;
 pub mod openapi;
 pub mod ops;
 pub mod pictures;
@@ -83,6 +85,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ops::metrics))
         .routes(routes!(ops::openapi_json))
         .routes(routes!(ops::openapi_yaml))
+        .merge(openai::routes())
 }
 
 /// The API's description.

@@ -35,6 +35,7 @@ use crate::{
         (name = "generations", description = "Asking for pictures, new or edited"),
         (name = "jobs", description = "What becomes of a request"),
         (name = "pictures", description = "Pictures and files"),
+        (name = "openai", description = "The same in the words of OpenAI's clients"),
         (name = "registries", description = "What can be asked for"),
         (name = "service", description = "The service itself"),
     ),

@@ -69,6 +69,10 @@ pub struct GenerateRequest {
     /// Evaluations between previews, 0 = none.
     #[schema(minimum = 0, maximum = 4294967295u32, default = 0)]
     pub preview_every: u32,
+    /// Previews of each picture, spread evenly over its evaluations, instead of `preview_every`; fewer only where a picture has
+    /// fewer evaluations. Where their number is not known beforehand they come after 2, 4, 8 ... of them.
+    #[schema(minimum = 0, maximum = 16, default = 0)]
+    pub previews: u32,
     /// Higher goes first; ages with waiting.
     #[schema(minimum = -10, maximum = 10, default = 0)]
     pub priority: i32,
@@ -108,6 +112,7 @@ impl Default for GenerateRequest {
             latents: None,
             output: Output::default(),
             preview_every: 0,
+            previews: 0,
             priority: 0,
             metadata: BTreeMap::new(),
             webhook: None,

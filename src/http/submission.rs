@@ -6,10 +6,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::{
     app::{App, Terms},
+    engine::events::Preview,
     http::{
         caller::Caller,
         error::{Problem, Result},
@@ -59,6 +61,8 @@ pub enum Submitted {
 pub struct Placed {
     /// The job.
     pub job: Job,
+    /// Its previews from now on; closed at its end.
+    pub previews: UnboundedReceiver<Preview>,
     /// Whether an earlier request with the same `Idempotency-Key` made it.
     pub replayed: bool,
 }
@@ -91,21 +95,29 @@ impl Asked<'_> {
         if let Some(once) = &once
             && let Some(job) = idempotency::earlier(app, caller, once).await?
         {
-            return Ok(Placed { job, replayed: true });
+            return Ok(self.joined(job));
         }
         let valid = accept(wish).await?;
         webhook::outside(app, valid.webhook.as_ref())?;
         quota::work(app, caller, valid.cost)?;
         let terms = Terms { deadline, once: once.clone(), ..caller.terms(&app.config.quota) };
-        match (app.submit(valid, terms).await, once) {
-            (Ok(job), _) => Ok(Placed { job, replayed: false }),
+        match (app.submit_watched(valid, terms).await, once) {
+            (Ok((job, previews)), _) => Ok(Placed { job, previews, replayed: false }),
             // Another request with the same key was quicker.
             (Err(StoreError::Repeated), Some(once)) => {
                 let job = idempotency::earlier(app, caller, &once).await?;
-                Ok(Placed { job: job.ok_or_else(|| Problem::internal("a key is gone"))?, replayed: true })
+                Ok(self.joined(job.ok_or_else(|| Problem::internal("a key is gone"))?))
             }
             (Err(error), _) => Err(error.into()),
         }
+    }
+
+    fn joined(&self, job: Job) -> Placed {
+        let events = self.app.engine.events();
+        let previews = events.watch(job.id);
+        // One that has ended closes what was opened just now.
+        events.settle(&job);
+        Placed { job, previews, replayed: true }
     }
 
     /// The answer to a wish: its job, stored, and the finished one for clients that wait.
@@ -113,7 +125,7 @@ impl Asked<'_> {
     /// # Errors
     /// As [`Asked::place`].
     pub async fn answer<W: Wish>(&self, wish: W, accept: impl AsyncFnOnce(W) -> Result<Valid>) -> Result<Response> {
-        let Placed { job, replayed } = self.place(wish, accept).await?;
+        let Placed { job, replayed, .. } = self.place(wish, accept).await?;
         let wait = Wishes::read(self.headers, Timestamp::now())?.wait;
         let ended = match wait {
             Some(wait) => self.app.wait(job.id, wait).await?,

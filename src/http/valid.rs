@@ -100,6 +100,9 @@ impl Check<'_> {
         self.prompt("/prompt", &request.prompt);
         self.prompt("/negative_prompt", &request.negative_prompt);
         self.alone(request.count, latents.is_some());
+        if request.previews > 0 && request.preview_every > 0 {
+            self.fault("/previews", "must be left out when `preview_every` is given");
+        }
         Generation {
             model: self.card.id.to_string(),
             edit: None,
@@ -119,6 +122,7 @@ impl Check<'_> {
             latents,
             output: request.output,
             preview_every: request.preview_every,
+            previews: request.previews,
             priority: request.priority,
             metadata: request.metadata,
         }

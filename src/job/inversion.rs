@@ -132,6 +132,7 @@ impl Inversion {
             latents: None,
             output: Output::default(),
             preview_every: 0,
+            previews: 0,
             priority: self.priority,
             metadata: self.metadata.clone(),
         }

@@ -143,10 +143,18 @@ pub struct Generation {
     pub output: Output,
     /// Evaluations between previews, 0 = none.
     pub preview_every: u32,
+    /// Previews of each picture, spread evenly over its evaluations; absent for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schema(required = false)]
+    pub previews: u32,
     /// -10..10; ages with waiting.
     pub priority: i32,
     /// Handed back.
     pub metadata: BTreeMap<String, String>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a job was asked for.

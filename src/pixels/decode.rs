@@ -5,7 +5,7 @@
 use std::io::Cursor;
 
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits, Rgb, RgbImage,
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Limits, Luma, Rgb, RgbImage,
     codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder},
     guess_format,
 };
@@ -36,6 +36,26 @@ pub struct Decoded {
 /// # Errors
 /// What is wrong with the bytes, for the client: another format, too large, truncated, corrupt.
 pub fn decode(bytes: &[u8], pixels: u64) -> Result<Decoded, String> {
+    let (picture, animated) = read(bytes, pixels)?;
+    Ok(Decoded { rgb: over_white(picture), animated })
+}
+
+/// What of a picture is transparent, decoded and bounded as [`decode`] does it: white where it is, black where it is opaque;
+/// `None` for a picture without alpha.
+///
+/// # Errors
+/// As [`decode`].
+pub fn transparency(bytes: &[u8], pixels: u64) -> Result<Option<GrayImage>, String> {
+    let (picture, _) = read(bytes, pixels)?;
+    if !picture.color().has_alpha() {
+        return Ok(None);
+    }
+    let rgba = picture.into_rgba8();
+    Ok(Some(GrayImage::from_fn(rgba.width(), rgba.height(), |x, y| Luma([255 - rgba.get_pixel(x, y).0[3]]))))
+}
+
+/// The picture, upright, and whether it is animated.
+fn read(bytes: &[u8], pixels: u64) -> Result<(DynamicImage, bool), String> {
     let reader = Cursor::new(bytes);
     match format(bytes)? {
         ImageFormat::Png => {
@@ -100,13 +120,13 @@ fn bounded((width, height): (u32, u32), pixels: u64) -> Result<(), String> {
     }
 }
 
-fn finish(mut decoder: impl ImageDecoder, pixels: u64, animated: bool) -> Result<Decoded, String> {
+fn finish(mut decoder: impl ImageDecoder, pixels: u64, animated: bool) -> Result<(DynamicImage, bool), String> {
     bounded(decoder.dimensions(), pixels)?;
     decoder.set_limits(limits(pixels)).map_err(broken)?;
     let orientation = decoder.orientation().map_err(broken)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
     picture.apply_orientation(orientation);
-    Ok(Decoded { rgb: over_white(picture), animated })
+    Ok((picture, animated))
 }
 
 /// The picture on white paper; colours under full transparency do not matter.

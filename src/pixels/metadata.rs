@@ -43,8 +43,8 @@ const THEIR_NAMES: [(&str, &str); 30] = [
 ];
 
 /// Fields of a request that do not shape the picture, or name what only this server has.
-const LEFT_OUT: [&str; 8] =
-    ["image", "inversion", "mask", "latents", "output", "preview_every", "priority", "metadata"];
+const LEFT_OUT: [&str; 9] =
+    ["image", "inversion", "mask", "latents", "output", "preview_every", "previews", "priority", "metadata"];
 
 /// The texts of one PNG.
 #[derive(Clone, Debug, PartialEq, Eq)]

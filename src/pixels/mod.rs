@@ -1,6 +1,7 @@
 //! Pictures as bytes: decoding what users send, encoding with the request inside, changing the format and the size, masks,
 //! previews, and latents as files.
 
+mod alpha;
 mod container;
 pub mod decode;
 pub mod encode;
@@ -11,6 +12,7 @@ pub mod metadata;
 pub mod preview;
 pub mod tensors;
 
+pub use alpha::transparent;
 pub use decode::{Decoded, decode};
 pub use encode::{encode, thumbnail, transcode};
 pub use mask::Given;

@@ -1,12 +1,15 @@
 //! A picture of latents that needs no network: a linear map from channels to colours.
 
 use image::{
-    RgbImage,
+    ImageFormat, RgbImage,
     imageops::{FilterType, resize},
 };
 
-use super::encode::webp;
-use crate::error::{Failure, Result};
+use super::encode::{encode, webp};
+use crate::{
+    error::{Failure, Result},
+    job::Output,
+};
 
 /// Longest side of a preview in pixels.
 const SIDE: u32 = 256;
@@ -33,6 +36,17 @@ pub fn preview(latents: &[f32], shape: [i64; 3], map: Option<&[[f32; 3]]>, pixel
     let (width, height) = fit(pixels);
     let large = resize(&small, width, height, FilterType::Triangle);
     webp(large.as_raw(), width, height, QUALITY)
+}
+
+/// A preview at the size of its picture and in the wanted format.
+///
+/// # Errors
+/// Bytes that [`preview`] did not make, or what [`encode`] refuses.
+pub fn enlarged(bytes: &[u8], (width, height): (u32, u32), output: Output) -> Result<Vec<u8>> {
+    let small = image::load_from_memory_with_format(bytes, ImageFormat::WebP);
+    let small = small.map_err(|error| Failure::Internal(error.to_string()))?.into_rgb8();
+    let large = resize(&small, width, height, FilterType::Triangle);
+    encode(large.as_raw(), width, height, output, None)
 }
 
 fn colour<'a>(channels: impl ExactSizeIterator<Item = &'a f32>, map: Option<&[[f32; 3]]>) -> [f32; 3] {

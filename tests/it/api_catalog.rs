@@ -18,7 +18,10 @@ use crate::support::app::{TestApp, send};
 async fn models_in_openais_shape_and_more() {
     let app = TestApp::start().await;
     let list = app.get("/v1/models").await.json();
-    assert_eq!((&list["object"], list["data"].as_array().unwrap().len()), (&json!("list"), 1));
+    let (own, aliases): (Vec<&Value>, Vec<&Value>) =
+        list["data"].as_array().unwrap().iter().partition(|model| model["alias_of"].is_null());
+    assert_eq!((&list["object"], own.len()), (&json!("list"), 1));
+    assert!(aliases.iter().all(|alias| alias["alias_of"] == "gaussian" && alias["default"] == false), "{aliases:?}");
     let model = app.get("/v1/models/gaussian").await.json();
     assert_eq!(model, list["data"][0]);
     assert_json_snapshot!(model, { ".sha256" => "[sha256]", ".title" => "[title]", ".licence" => "[licence]" }, @r#"

@@ -31,9 +31,38 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
+fn embedded() -> Home {
+    Home::new().with("models__default", "emoji64")
+}
+
 #[test]
 fn openai_finds_the_models() {
-    drive(&Home::new().with("models__default", "emoji64"), "openai_models.py", &[]);
+    drive(&embedded().with("openai__models", "{\"org/other\" = \"emoji64\"}"), "openai_models.py", &[]);
+}
+
+#[test]
+fn openai_generates_pictures() {
+    drive(&embedded(), "openai_generate.py", &[]);
+}
+
+#[test]
+fn openai_follows_pictures_as_they_are_made() {
+    drive(&embedded(), "openai_stream.py", &[]);
+}
+
+#[test]
+fn openai_edits_and_varies_pictures() {
+    drive(&embedded(), "openai_edit.py", &[]);
+}
+
+#[test]
+fn the_readme_is_right_about_openai() {
+    drive(&embedded(), "openai_readme.py", &[]);
+}
+
+#[test]
+fn openai_hears_of_a_full_queue() {
+    drive(&embedded().with("queue__max_depth", "0"), "openai_busy.py", &[]);
 }
 
 #[test]

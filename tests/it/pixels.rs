@@ -116,12 +116,12 @@ fn a_png_carries_the_request_of_its_one_picture_and_nothing_private() {
     let mut request = generation("heart", 4);
     request.latents = Some(json!({"blob": "sha256:ab"}));
     request.metadata = [("owner".to_owned(), "me".to_owned())].into();
-    (request.priority, request.preview_every) = (3, 2);
+    (request.priority, request.preview_every, request.previews) = (3, 2, 1);
     let found = png_of(&request, 2);
     let posted: Value = serde_json::from_str(&found["darkroom"].1).unwrap();
     let mut expected = serde_json::to_value(&request).unwrap();
     let fields = expected.as_object_mut().unwrap();
-    for left_out in ["latents", "metadata", "priority", "preview_every", "output"] {
+    for left_out in ["latents", "metadata", "priority", "preview_every", "previews", "output"] {
         fields.remove(left_out).unwrap_or_default();
     }
     (fields["seed"], fields["count"]) = (json!(9), json!(1));

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Event, EventId, Frame, PROGRESS_EVERY, Preview, PreviewData};
 use crate::job::Progress;
@@ -29,6 +30,7 @@ pub struct Ring {
     newest: u64,
     ended: bool,
     previews: HashMap<u32, Bytes>,
+    watchers: Vec<UnboundedSender<Preview>>,
     told: Option<(Instant, Progress)>,
     held: Option<Progress>,
 }
@@ -52,6 +54,7 @@ impl Ring {
             newest: 0,
             ended: false,
             previews: HashMap::new(),
+            watchers: Vec::new(),
             told: None,
             held: None,
         }
@@ -116,9 +119,17 @@ impl Ring {
                 self.tell(job.status.name(), &job);
                 self.ended = true;
                 self.previews = HashMap::new();
+                self.watchers = Vec::new();
                 self.limit = self.limit.min(ENDED_BYTES);
                 self.trim();
             }
+        }
+    }
+
+    /// Gives every preview to this one too, until the job has ended.
+    pub fn watch(&mut self, watcher: UnboundedSender<Preview>) {
+        if !self.ended {
+            self.watchers.push(watcher);
         }
     }
 
@@ -128,6 +139,7 @@ impl Ring {
             return;
         }
         self.attempt = self.attempt.max(attempt);
+        self.watchers.retain(|watcher| watcher.send(preview.clone()).is_ok());
         let Preview { index, evaluations, bytes } = preview;
         self.previews.insert(index, bytes);
         self.tell("preview", &PreviewData { index, evaluations, url });

@@ -121,6 +121,11 @@ impl Tokenizer {
         Tokens { ids, dropped: words.len().saturating_sub(room) }
     }
 
+    /// How many tokens of a text the text encoder reads, begin and end not counted.
+    pub fn count(&self, text: &str) -> usize {
+        self.tokens(text).len().min(self.length - 2)
+    }
+
     /// Where the words of a text are among its [`Tokens::ids`], in order: the positions of the tokens of each, from 1 behind
     /// the begin token. Words are what tokens were made of: letters, one digit, or signs; a special token is one too. Those
     /// that found no room are left out.

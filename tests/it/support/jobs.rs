@@ -31,6 +31,7 @@ pub fn generation(prompt: &str, count: u32) -> Generation {
         latents: None,
         output: Output::default(),
         preview_every: 0,
+        previews: 0,
         priority: 0,
         metadata: BTreeMap::new(),
     }

@@ -5,6 +5,7 @@ pub mod exact;
 pub mod jobs;
 pub mod mutations;
 pub mod networks;
+pub mod openai;
 pub mod pictures;
 pub mod restoring;
 pub mod samples;
