@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Instant,
@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     job::Progress,
     model::Card,
-    task::{Product, Task},
+    task::{Cut, Product, Task},
 };
 
 /// How far a run is, readable from any thread.
@@ -31,6 +31,8 @@ pub struct Counters {
     pub rows: AtomicU64,
     /// How many evaluations there will be; [`UNKNOWN`] where nobody knows.
     pub of: AtomicU64,
+    /// Whether it ends before its time, with what it has.
+    pub cut: AtomicBool,
 }
 
 /// More evaluations than any run has.
@@ -38,7 +40,8 @@ pub const UNKNOWN: u64 = u64::MAX;
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { evaluations: AtomicU64::new(0), rows: AtomicU64::new(0), of: AtomicU64::new(UNKNOWN) }
+        let (evaluations, rows, of) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(UNKNOWN));
+        Self { evaluations, rows, of, cut: AtomicBool::new(false) }
     }
 }
 
@@ -70,6 +73,10 @@ pub struct Slot {
     pub priority: i32,
     /// When it is due for a preview.
     pub previews: Previews,
+    /// How it ends before its time, until it does; `None` for runs that cannot.
+    pub cut: Option<Cut>,
+    /// Whether it shall.
+    pub stopping: bool,
     /// Forwards with rows of it whose finiteness is not known yet.
     pub unchecked: usize,
     /// Its end, once it came.
@@ -163,8 +170,24 @@ fn joined(mut answers: Vec<Answer>) -> Answer {
 }
 
 impl Slot {
-    /// Polls the run once, under a net that keeps a panic inside it, and takes the letters it wrote.
+    /// Polls the run, under a net that keeps a panic inside it, and takes the letters it wrote.
     pub fn poll(&mut self) -> Vec<(u64, Letter)> {
+        let letters = self.advance();
+        if self.stopping && self.end.is_none() && self.cut_short() { self.advance() } else { letters }
+    }
+
+    /// Goes on with no more than the newest estimate of every picture, once there is one.
+    fn cut_short(&mut self) -> bool {
+        let Some(latents) = self.net.take_preview() else { return false };
+        let Some(cut) = self.cut.take() else { return false };
+        self.waiting.clear();
+        self.net = Net::default();
+        self.future = cut.work(latents, self.net.clone());
+        self.counters.cut.store(true, Relaxed);
+        true
+    }
+
+    fn advance(&mut self) -> Vec<(u64, Letter)> {
         self.ready = false;
         let _inside = self.span.clone().entered();
         let polled = caught(|| match self.future.as_mut().poll(&mut Context::from_waker(noop_waker_ref())) {

@@ -13,6 +13,7 @@ use crate::{
     pixels::Given,
 };
 
+mod cut;
 mod edit;
 mod editing;
 mod finished;
@@ -24,6 +25,7 @@ mod plan;
 mod prompted;
 mod run;
 
+pub use cut::Cut;
 pub use edit::edit;
 pub use editing::Editing;
 pub use generate::generate;
@@ -108,6 +110,17 @@ impl Task {
             Self::Pictures(plan) => &plan.request.prompt,
             Self::Look(look) => &look.request.prompt,
         }
+    }
+
+    /// How it ends before its time; `None` where it makes no pictures.
+    pub fn cut(&self) -> Option<Cut> {
+        let Self::Pictures(plan) = self else { return None };
+        if plan.editing.as_ref().is_some_and(|editing| editing.inverts) {
+            return None;
+        }
+        let given = plan.editing.as_ref().and_then(|editing| editing.given.clone());
+        let over = given.filter(|given| given.mask.is_some());
+        Some(Cut { card: plan.card.clone(), format: plan.request.output.format, pictures: plan.pictures.clone(), over })
     }
 
     /// Does it.
