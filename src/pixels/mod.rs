@@ -9,6 +9,7 @@ pub mod latents;
 pub mod mask;
 pub mod metadata;
 pub mod preview;
+mod surroundings;
 pub mod tensors;
 
 pub use decode::{Decoded, decode};
@@ -16,3 +17,4 @@ pub use encode::{encode, transcode};
 pub use mask::Given;
 pub use metadata::PictureText;
 pub use preview::preview;
+pub use surroundings::surrounded;
