@@ -20,7 +20,7 @@ use crate::{
         Engine, EngineParts,
         events::{Event, EventId, Events, Subscription},
     },
-    http::valid::Valid,
+    http::{a1111::desk::Desk, valid::Valid},
     job::{File, Format, Image, Job, Progress, Request, Status},
     metrics::Metrics,
     store::{self, Found, NewJob, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
@@ -43,6 +43,8 @@ pub struct App {
     pub engine: Engine,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Who waits for pictures in AUTOMATIC1111's dialect.
+    pub desk: Desk,
     /// Ends streams and waits when the service closes.
     pub closing: CancellationToken,
     draining: AtomicBool,
@@ -72,8 +74,8 @@ impl App {
         };
         let engine = Engine::start(parts)?;
         sweep::spawn(store.clone(), blobs.clone(), Duration::from_secs(config.store.sweep_s));
-        let (closing, draining) = (CancellationToken::new(), AtomicBool::new(false));
-        Ok(Arc::new(Self { config, catalog, store, blobs, engine, metrics, closing, draining }))
+        let (desk, closing, draining) = (Desk::default(), CancellationToken::new(), AtomicBool::new(false));
+        Ok(Arc::new(Self { config, catalog, store, blobs, engine, metrics, desk, closing, draining }))
     }
 
     /// Whether the service is on its way down and takes no new jobs.

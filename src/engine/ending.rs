@@ -42,7 +42,8 @@ impl Engine {
     /// Jobs that wait, or that make no pictures, go on.
     pub fn interrupt(&self, id: Uuid) {
         let running = hold(&self.0.running).get(&id).map(|running| running.worker);
-        if let Some(worker) = running.and_then(|at| hold(&self.0.workers).get(at).map(|worker| worker.commands.clone())) {
+        if let Some(worker) = running.and_then(|at| hold(&self.0.workers).get(at).map(|worker| worker.commands.clone()))
+        {
             // A thread that is gone runs nothing.
             let _ = worker.send(Command::Interrupt(id));
         }

@@ -122,11 +122,7 @@ async fn encoded(job: &Job, card: &Arc<Card>, product: Product, cut: bool) -> Re
 }
 
 /// A picture with what its mask keeps, and with what it says of itself.
-fn drawn(
-    request: &Request,
-    (rgb, over): (Vec<u8>, Option<Arc<Given>>),
-    text: Option<&PictureText>,
-) -> Result<Vec<u8>> {
+fn drawn(request: &Request, (rgb, over): (Vec<u8>, Option<Arc<Given>>), text: Option<&PictureText>) -> Result<Vec<u8>> {
     let rgb = match over {
         Some(given) => given.put_back(rgb),
         None => rgb,

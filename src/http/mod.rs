@@ -13,9 +13,11 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{app::App, http::error::Problem};
 
+pub mod a1111;
 pub mod accept;
 pub mod body;
 pub mod catalog;
+pub mod dialect;
 pub mod edit_request;
 pub mod edits;
 pub mod error;
@@ -73,6 +75,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ops::metrics))
         .routes(routes!(ops::openapi_json))
         .routes(routes!(ops::openapi_yaml))
+        .merge(a1111::routes())
 }
 
 /// The API's description.

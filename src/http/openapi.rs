@@ -35,6 +35,7 @@ use crate::{
         (name = "jobs", description = "What becomes of a request"),
         (name = "pictures", description = "Pictures and files"),
         (name = "registries", description = "What can be asked for"),
+        (name = "a1111", description = "The API of AUTOMATIC1111's web UI, for clients that speak it"),
         (name = "service", description = "The service itself"),
     ),
 )]

@@ -4,11 +4,13 @@
 mod container;
 pub mod decode;
 pub mod encode;
+pub mod exif;
 pub mod fit;
 pub mod latents;
 pub mod mask;
 pub mod metadata;
 pub mod preview;
+mod said;
 mod surroundings;
 pub mod tensors;
 
@@ -17,4 +19,5 @@ pub use encode::{encode, transcode};
 pub use mask::Given;
 pub use metadata::PictureText;
 pub use preview::preview;
+pub use said::said;
 pub use surroundings::surrounded;

@@ -24,6 +24,7 @@ mod look;
 mod plan;
 mod prompted;
 mod run;
+mod variation;
 
 pub use cut::Cut;
 pub use edit::edit;
@@ -31,6 +32,7 @@ pub use editing::Editing;
 pub use generate::generate;
 pub use look::{Look, look};
 pub use plan::{Cards, Plan, Told};
+pub use variation::variation;
 
 /// A whole job, worked out off the engine thread.
 pub enum Task {
