@@ -32,3 +32,13 @@ fn root() -> PathBuf {
 fn openai_finds_the_models() {
     drive(&Home::new().with("models__default", "emoji64"), "openai_models.py");
 }
+
+#[test]
+fn webuiapi_makes_and_changes_pictures() {
+    drive(&Home::new().with("models__default", "emoji64"), "webuiapi_pictures.py");
+}
+
+#[test]
+fn webuiapi_asks_interrupts_and_sets() {
+    drive(&Home::new().with("models__default", "emoji64"), "webuiapi_server.py");
+}

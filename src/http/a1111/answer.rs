@@ -5,7 +5,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{native::Native, run::Made, settings::hash, wish::Wish};
+use super::{
+    native::{Native, merge},
+    run::Made,
+    settings::hash,
+    wish::Wish,
+};
 use crate::model::Card;
 
 /// Pictures, and how they were made.
@@ -32,18 +37,17 @@ pub fn answer(made: Made, wish: &Wish, native: &Native, card: &Card, more: Map<S
 }
 
 fn info(made: &Made, wish: &Wish, native: &Native, card: &Card) -> Value {
-    let request = &made.request;
-    let count = made.texts.len();
-    let strength = request.edit.as_ref().map(|edit| edit.strength);
-    json!({
+    let (request, count) = (&made.request, made.texts.len());
+    let counted = |first: u64| (0..count as u64).map(|k| first + k).collect::<Vec<_>>();
+    let mut info = json!({
         "prompt": request.prompt,
         "all_prompts": vec![&request.prompt; count],
         "negative_prompt": request.negative_prompt,
         "all_negative_prompts": vec![&request.negative_prompt; count],
         "seed": request.seed,
-        "all_seeds": (0..count as u64).map(|k| request.seed + k).collect::<Vec<_>>(),
+        "all_seeds": counted(request.seed),
         "subseed": native.subseed,
-        "all_subseeds": (0..count as u64).map(|k| native.subseed + k).collect::<Vec<_>>(),
+        "all_subseeds": counted(native.subseed),
         "subseed_strength": wish.subseed_strength,
         "width": request.width,
         "height": request.height,
@@ -51,24 +55,33 @@ fn info(made: &Made, wish: &Wish, native: &Native, card: &Card) -> Value {
         "cfg_scale": wish.cfg_scale,
         "steps": wish.steps,
         "batch_size": wish.batch_size,
-        "restore_faces": false,
-        "face_restoration_model": null,
-        "sd_model_name": &*card.id,
-        "sd_model_hash": hash(card),
-        "sd_vae_name": null,
-        "sd_vae_hash": null,
         "seed_resize_from_w": wish.seed_resize_from_w,
         "seed_resize_from_h": wish.seed_resize_from_h,
-        "denoising_strength": strength,
+        "denoising_strength": request.edit.as_ref().map(|edit| edit.strength),
         "extra_generation_params": { "Schedule type": native.scheduler },
-        "index_of_first_image": 0,
         "infotexts": made.texts,
         "styles": wish.styles,
         "job_timestamp": stamp(made.job.created_at),
         "clip_skip": request.clip_skip + 1,
-        "is_using_inpainting_conditioning": card.inpaints && request.edit.is_some(),
+    });
+    merge(&mut info, of_the_server(card, request.edit.is_some()));
+    info
+}
+
+/// What does not depend on the wish, or asks for what is not there.
+fn of_the_server(card: &Card, changes: bool) -> Map<String, Value> {
+    let fields = json!({
+        "sd_model_name": &*card.id,
+        "sd_model_hash": hash(card),
+        "sd_vae_name": null,
+        "sd_vae_hash": null,
+        "restore_faces": false,
+        "face_restoration_model": null,
+        "index_of_first_image": 0,
+        "is_using_inpainting_conditioning": card.inpaints && changes,
         "version": concat!("darkroom ", env!("CARGO_PKG_VERSION")),
-    })
+    });
+    fields.as_object().cloned().unwrap_or_default()
 }
 
 /// `YYYYmmddHHMMSS`, UTC.

@@ -1,4 +1,4 @@
-//! The picture and the mask of a changed picture, at the size that is asked for: what there is done before and after the run.
+//! The picture and the mask of a changed picture, at the size that is asked for: what is done before and after the run.
 
 use image::{
     GrayImage, Luma, Pixel, Rgb, RgbImage,

@@ -122,7 +122,7 @@ impl Sampler {
         };
         let leaves = LEAVE_LAST.iter().any(|name| schedule["name"] == *name);
         let ends = [("start", json!(start)), ("time", json!(time)), ("end", json!(end))];
-        let last = (self.path == Path::SigmasButOne && leaves).then(|| ("drop_last", json!(true)));
+        let last = (self.path == Path::SigmasButOne && leaves).then_some(("drop_last", json!(true)));
         let fields = schedule.as_object_mut()?;
         for (name, value) in ends.into_iter().chain(last) {
             fields.entry(name).or_insert(value);

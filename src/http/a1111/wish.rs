@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 /// A wish for pictures. Clients send every key; those of things that are not done here may only have the value that asks
 /// for nothing.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default = "Wish::usual")]
 #[schema(as = SdapiTxt2img)]
 #[schema(example = json!({
     "prompt": "a red heart, twemoji style", "seed": 7, "steps": 20, "width": 64, "height": 64, "sampler_name": "Euler a"
@@ -20,10 +20,10 @@ pub struct Wish {
     /// Saved styles; there are none here, and unknown ones do nothing, as there.
     pub styles: Vec<String>,
     /// Picture k has `seed + k`; -1: drawn, and reported in `info`.
-    #[schema(minimum = -1, maximum = 9007199254740991i64)]
+    #[schema(minimum = -1, maximum = 9007199254740991i64, default = -1)]
     pub seed: i64,
     /// Seed of the variation; -1: drawn.
-    #[schema(minimum = -1, maximum = 9007199254740991i64)]
+    #[schema(minimum = -1, maximum = 9007199254740991i64, default = -1)]
     pub subseed: i64,
     /// How much of the variation's noise is in the noise of the start; above 0 for a single picture only.
     #[schema(minimum = 0, maximum = 1)]
@@ -35,20 +35,21 @@ pub struct Wish {
     /// A name or alias from `/sdapi/v1/samplers`, in any case; names of old versions that end in a schedule are split.
     pub sampler_name: Option<String>,
     /// The same under its old key, where `sampler_name` is left out.
+    #[schema(default = "Euler")]
     pub sampler_index: String,
     /// A name or label from `/sdapi/v1/schedulers`, in any case.
     pub scheduler: Option<String>,
     /// Pictures of a batch. All `batch_size * n_iter` of them are one job.
-    #[schema(minimum = 1, maximum = 16)]
+    #[schema(minimum = 1, maximum = 16, default = 1)]
     pub batch_size: u32,
     /// Batches.
-    #[schema(minimum = 1, maximum = 16)]
+    #[schema(minimum = 1, maximum = 16, default = 1)]
     pub n_iter: u32,
     /// Steps.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(minimum = 1, maximum = 1000, default = 50)]
     pub steps: u32,
     /// Scale of the classifier-free guidance.
-    #[schema(minimum = 0, maximum = 100)]
+    #[schema(minimum = 0, maximum = 100, default = 7)]
     pub cfg_scale: f64,
     /// Pixels; the model's native width when left out.
     #[schema(minimum = 1, maximum = 1048576)]
@@ -67,7 +68,7 @@ pub struct Wish {
     /// Share of fresh noise, for samplers that draw some; others take 0 and 1.
     #[schema(minimum = 0, maximum = 1)]
     pub eta: Option<f64>,
-    /// Share of the steps that run. Of a new picture nothing: it is of a second pass.
+    /// Share of the steps that run, 0.75 when left out. Of new pictures nothing: it is of a second pass.
     #[schema(minimum = 0, maximum = 1)]
     pub denoising_strength: Option<f64>,
     /// Not done: 0.
@@ -133,6 +134,7 @@ pub struct Wish {
     /// No matter without `script_name`.
     pub script_args: Vec<Value>,
     /// Whether the answer holds the pictures.
+    #[schema(default = true)]
     pub send_images: bool,
     /// No matter: pictures are kept with their job.
     pub save_images: bool,
@@ -143,64 +145,23 @@ pub struct Wish {
     pub infotext: Option<String>,
 }
 
-impl Default for Wish {
-    fn default() -> Self {
+impl Wish {
+    /// The wish of a client that says nothing.
+    fn usual() -> Self {
         Self {
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            styles: Vec::new(),
             seed: -1,
             subseed: -1,
-            subseed_strength: 0.0,
             seed_resize_from_h: -1,
             seed_resize_from_w: -1,
-            sampler_name: None,
             sampler_index: "Euler".into(),
-            scheduler: None,
             batch_size: 1,
             n_iter: 1,
             steps: 50,
             cfg_scale: 7.0,
-            width: None,
-            height: None,
-            restore_faces: false,
-            tiling: false,
-            do_not_save_samples: false,
-            do_not_save_grid: false,
-            eta: None,
-            denoising_strength: None,
-            s_min_uncond: 0.0,
-            s_churn: None,
-            s_tmax: None,
-            s_tmin: None,
-            s_noise: None,
-            override_settings: Map::new(),
             override_settings_restore_afterwards: true,
-            refiner_checkpoint: None,
-            refiner_switch_at: None,
-            disable_extra_networks: false,
-            firstpass_image: None,
-            comments: Value::Null,
-            enable_hr: false,
-            firstphase_width: 0,
-            firstphase_height: 0,
             hr_scale: 2.0,
-            hr_upscaler: None,
-            hr_second_pass_steps: 0,
-            hr_resize_x: 0,
-            hr_resize_y: 0,
-            hr_checkpoint_name: None,
-            hr_sampler_name: None,
-            hr_scheduler: None,
-            hr_prompt: String::new(),
-            hr_negative_prompt: String::new(),
-            force_task_id: None,
-            script_name: None,
-            script_args: Vec::new(),
             send_images: true,
-            save_images: false,
-            alwayson_scripts: Map::new(),
-            infotext: None,
+            ..Self::default()
         }
     }
 }
@@ -220,7 +181,7 @@ pub struct Start {
     #[schema(minimum = 0, maximum = 3)]
     pub resize_mode: u32,
     /// Standard deviation, in pixels, of the blur of the mask's edge.
-    #[schema(minimum = 0, maximum = 64)]
+    #[schema(minimum = 0, maximum = 64, default = 4)]
     pub mask_blur: Option<u32>,
     /// The same along x; along both axes only.
     #[schema(minimum = 0, maximum = 64)]
@@ -234,6 +195,7 @@ pub struct Start {
     #[schema(minimum = 0, maximum = 3)]
     pub inpainting_fill: u32,
     /// Whether the part around the mask alone is worked on, at the whole size.
+    #[schema(default = true)]
     pub inpaint_full_res: bool,
     /// Pixels around the mask that go with it then.
     #[schema(minimum = 0, maximum = 16384)]
