@@ -4,7 +4,7 @@ use darkroom::http::a1111::names::{SAMPLERS, SCHEDULERS, find_sampler, find_sche
 use serde_json::{Value, json};
 
 use crate::support::{
-    a1111::{files, info, pixels, refused, txt2img},
+    a1111::{info, pixels, refused, txt2img, with},
     app::TestApp,
 };
 
@@ -122,8 +122,7 @@ async fn names_stand_for_the_mathematics_of_the_original() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_of_noise_counts_for_samplers_that_know_it() {
     let app = TestApp::start().await;
-    let made =
-        async |wish: Value| files(&txt2img(&app, &crate::support::a1111::with(json!({"steps": 5}), &wish)).await);
+    let made = async |wish: Value| pixels(&txt2img(&app, &with(json!({"steps": 5}), &wish)).await);
     let plain = made(json!({"sampler_name": "Euler a"})).await;
     assert_eq!(
         made(json!({"sampler_name": "Euler a", "eta": 1, "s_noise": 1, "s_churn": 0, "s_tmax": 0})).await,
@@ -134,9 +133,7 @@ async fn what_is_said_of_noise_counts_for_samplers_that_know_it() {
     assert_ne!(made(json!({"sampler_name": "Euler a", "s_noise": 0.5})).await, plain);
     assert_ne!(made(json!({"sampler_name": "DDIM", "eta": 1})).await, made(json!({"sampler_name": "DDIM"})).await);
     for sampler in ["Euler", "Heun"] {
-        let churned = async |more: Value| {
-            made(crate::support::a1111::with(json!({"sampler_name": sampler, "s_churn": 20}), &more)).await
-        };
+        let churned = async |more: Value| made(with(json!({"sampler_name": sampler, "s_churn": 20}), &more)).await;
         let endless = churned(json!({})).await;
         assert_ne!(endless, made(json!({"sampler_name": sampler})).await);
         assert_eq!(endless, churned(json!({"s_tmax": 0, "s_tmin": 0})).await, "0 is no limit");

@@ -172,7 +172,7 @@ macro_rules! nothing {
     ($name:ident, $path:literal, $title:literal) => {
         #[doc = $title]
         #[utoipa::path(get, path = $path, tag = "a1111",
-                            responses((status = 200, description = "None", body = Vec<Object>)))]
+                                    responses((status = 200, description = "None", body = Vec<Object>)))]
         pub async fn $name() -> Json<[Value; 0]> {
             Json([])
         }

@@ -13,7 +13,7 @@ use super::{
     answer::Answer,
     canvas::{Canvas, Laying},
     errors::translated,
-    native::{self, merge},
+    native::{self, merge, size},
     pictures, read,
     run::{Over, made},
     txt2img::settings,
@@ -27,7 +27,6 @@ use crate::{
         form::Form,
     },
     job::Output,
-    model::Card,
     pixels,
 };
 
@@ -52,8 +51,8 @@ pub async fn create(State(app): State<Arc<App>>, body::Json(document): body::Jso
     let (wish, start) = read::img2img(document)?;
     let settings = settings(&app, EVERYONE, &wish)?;
     let card = settings.card(&app);
-    let mut native = native::request(&wish, &settings, card)?;
-    let canvas = canvas(&app, &start, size(&wish, card)).await?;
+    let mut native = native::request(&app, &wish, &settings, card)?;
+    let canvas = canvas(&app, &start, size(&app, &wish, card)?).await?;
     let (mut document, output) = (native.document.take(), settings.output());
     merge(&mut document, edit(&wish, &start, canvas.clone()).await?);
     let over = canvas.is_parted().then_some(Over { canvas, output });
@@ -65,15 +64,8 @@ pub async fn create(State(app): State<Arc<App>>, body::Json(document): body::Jso
     Ok(Json(answer::answer(made, &wish, &native, card, repeated(start))))
 }
 
-fn size(wish: &Wish, card: &Card) -> (u32, u32) {
-    (wish.width.unwrap_or(card.native().0), wish.height.unwrap_or(card.native().1))
-}
-
 /// What the pictures start from, at their size.
 async fn canvas(app: &App, start: &Start, size: (u32, u32)) -> Result<Canvas> {
-    if let Some(fault) = app.config.limits.picture(size.0, size.1) {
-        return Err(Problem::invalid(vec![fault]));
-    }
     let image = pictures::read(app, "/init_images/0", &start.init_images[0]).await?;
     let mask: Option<GrayImage> = match &start.mask {
         Some(mask) => Some(grayscale(&pictures::read(app, "/mask", mask).await?)),

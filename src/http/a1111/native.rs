@@ -9,6 +9,7 @@ use super::{
     wish::Wish,
 };
 use crate::{
+    app::App,
     error::Fault,
     http::{
         error::{Problem, Result},
@@ -43,11 +44,11 @@ pub struct Native {
 ///
 /// # Errors
 /// Names that nobody knows, and what does not go together.
-pub fn request(wish: &Wish, settings: &Settings, card: &Card) -> Result<Native> {
+pub fn request(app: &App, wish: &Wish, settings: &Settings, card: &Card) -> Result<Native> {
     let (sampler, old) = named(wish).map_err(|fault| Problem::invalid(vec![fault]))?;
     let scheduler = scheduled(wish).map_err(|fault| Problem::invalid(vec![fault]))?.or(old);
     let (walked, steps) = walked(sampler.native(), wish).map_err(Problem::invalid)?;
-    let size = (wish.width.unwrap_or(card.native().0), wish.height.unwrap_or(card.native().1));
+    let size = size(app, wish, card)?;
     let mut document = json!({
         "model": &*card.id,
         "prompt": wish.prompt,
@@ -68,6 +69,18 @@ pub fn request(wish: &Wish, settings: &Settings, card: &Card) -> Result<Native> 
     merge(&mut document, varied);
     let scheduler = scheduler.map_or(names::AUTOMATIC.1, |scheduler| scheduler.label);
     Ok(Native { document, sampler: sampler.name, scheduler, subseed })
+}
+
+/// The asked size, else the model's.
+///
+/// # Errors
+/// More pixels than are allowed.
+pub fn size(app: &App, wish: &Wish, card: &Card) -> Result<(u32, u32)> {
+    let (width, height) = (wish.width.unwrap_or(card.native().0), wish.height.unwrap_or(card.native().1));
+    match app.config.limits.picture(width, height) {
+        Some(fault) => Err(Problem::invalid(vec![fault])),
+        None => Ok((width, height)),
+    }
 }
 
 /// Adds fields to a document.

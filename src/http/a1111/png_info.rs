@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// A picture.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
 #[schema(as = SdapiPngInfoRequest, example = json!({ "image": super::read::PICTURE }))]
 pub struct Asked {
     /// PNG, JPEG or WebP in base64 or as a data URL.

@@ -28,7 +28,7 @@ pub async fn create(State(app): State<Arc<App>>, body::Json(document): body::Jso
     let wish = read::txt2img(document)?;
     let settings = settings(&app, EVERYONE, &wish)?;
     let card = settings.card(&app);
-    let mut native = native::request(&wish, &settings, card)?;
+    let mut native = native::request(&app, &wish, &settings, card)?;
     let valid = generations::accept(&app, native.document.take()).await.map_err(translated)?;
     let made = made(&app, EVERYONE, valid, &wish, None).await?;
     Ok(Json(answer::answer(made, &wish, &native, card, Map::new())))
