@@ -21,7 +21,7 @@ use crate::{
         Engine, EngineParts,
         events::{Event, EventId, Events, Preview, Subscription},
     },
-    http::{cors, tls, valid::Valid},
+    http::{a1111::desk::Desk, cors, tls, valid::Valid},
     job::{File, Format, Image, Job, Owner, Progress, Request, Status},
     meters::Meters,
     metrics::Metrics,
@@ -58,6 +58,8 @@ pub struct App {
     pub guard: Guard,
     /// How webhooks are signed.
     pub signer: Signer,
+    /// Who waits for pictures in AUTOMATIC1111's dialect.
+    pub desk: Desk,
     /// Ends streams and waits when the service closes.
     pub closing: CancellationToken,
     draining: AtomicBool,
@@ -96,7 +98,8 @@ impl App {
         let (shared, guard) =
             ((store.clone(), links.clone(), metrics.clone()), Guard::new(&config.webhooks.private_hosts));
         Webhooks::spawn(&config.webhooks, signer.clone(), shared)?;
-        let (closing, draining, meters) = (CancellationToken::new(), AtomicBool::new(false), Meters::default());
+        let (desk, meters) = (Desk::default(), Meters::default());
+        let (closing, draining) = (CancellationToken::new(), AtomicBool::new(false));
         Ok(Arc::new(Self {
             config,
             catalog,
@@ -110,6 +113,7 @@ impl App {
             meters,
             guard,
             signer,
+            desk,
             closing,
             draining,
         }))

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Hold, Method};
+use super::{Fill, Hold, Method};
 use crate::process::Grid;
 
 /// Inpainting with any model: on the way, what the mask keeps is told to the sampler instead of asked of the network
@@ -23,6 +23,11 @@ pub struct Inpaint {
     /// at each evaluation, as RePaint has it.
     #[schema(inline)]
     pub noise: KeptNoise,
+    /// What stands where the mask is white before the noise comes over it, of which the more is left the lower the
+    /// `strength`: `original` the picture itself, `surroundings` the colours around, `noise` the seed's noise, `nothing`
+    /// latents of 0.
+    #[schema(inline)]
+    pub fill: Fill,
 }
 
 /// The noise on what is kept.
@@ -37,7 +42,7 @@ pub enum KeptNoise {
 
 impl Default for Inpaint {
     fn default() -> Self {
-        Self { feather: 0, resample: 1, jump: 10, noise: KeptNoise::Path }
+        Self { feather: 0, resample: 1, jump: 10, noise: KeptNoise::Path, fill: Fill::Original }
     }
 }
 
@@ -65,6 +70,10 @@ impl Method for Inpaint {
 
     fn feather(&self) -> u32 {
         self.feather
+    }
+
+    fn fill(&self) -> Fill {
+        self.fill
     }
 
     fn hold(&self) -> Option<Hold> {

@@ -4,7 +4,9 @@
 //! way; the sampler, its wrappers and the guidance are the request's. A method that inverts finds a [`Code`] that leads back
 //! to the picture under its own prompt, and walks on from there under another.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{
     error::{Fault, Result},
@@ -56,6 +58,11 @@ pub trait Method: Send + Sync {
         None
     }
 
+    /// What the part of the picture that may change starts from.
+    fn fill(&self) -> Fill {
+        Fill::Original
+    }
+
     /// The sampler of a request that names none; `None` leaves the model's.
     fn sampler(&self) -> Option<Value> {
         None
@@ -74,6 +81,20 @@ pub trait Method: Send + Sync {
     fn invert(&self) -> Option<&dyn Invert> {
         None
     }
+}
+
+/// What stands in the part of a picture that may change, before the noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// The picture itself.
+    Original,
+    /// The colours around.
+    Surroundings,
+    /// The seed's noise.
+    Noise,
+    /// Latents of 0.
+    Nothing,
 }
 
 /// How the network sees the part of a picture that is kept.

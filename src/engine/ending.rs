@@ -38,6 +38,17 @@ impl Engine {
         Ok(Found::Here(job))
     }
 
+    /// Ends a running job once every picture has an estimate, with those: it is canceled then, and its pictures are there.
+    /// Jobs that wait, or that make no pictures, go on.
+    pub fn interrupt(&self, id: Uuid) {
+        let running = hold(&self.0.running).get(&id).map(|running| running.worker);
+        if let Some(worker) = running.and_then(|at| hold(&self.0.workers).get(at).map(|worker| worker.commands.clone()))
+        {
+            // A thread that is gone runs nothing.
+            let _ = worker.send(Command::Interrupt(id));
+        }
+    }
+
     /// Claims nothing more, gives running jobs that much time, and puts the rest back into the queue.
     pub async fn drain(&self, time: Duration) {
         self.0.draining.store(true, Relaxed);

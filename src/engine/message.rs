@@ -19,6 +19,8 @@ pub enum Command {
     Start(Vec<Start>),
     /// Take that job's run out; its questions go with it.
     Cancel(Uuid),
+    /// End that job's run with what it takes its pictures to be by now.
+    Interrupt(Uuid),
     /// End when nothing runs any more.
     Stop,
 }

@@ -1,6 +1,6 @@
 //! What a run leaves: pictures are encoded off the engine thread, stored, told, and then the job's end is.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
 use tch::Tensor;
@@ -11,7 +11,7 @@ use crate::{
     edit::file::{self, About},
     error::{Failure, Result},
     failpoint,
-    job::{Format, Job, JobError, Output, Request, Status},
+    job::{Job, JobError, Output, Request, Status},
     model::Card,
     pixels::{self, Given, metadata::PictureText},
     store::{Found, Outcome, Stored, blobs::sha256},
@@ -25,8 +25,9 @@ pub async fn finish(engine: Engine, id: Uuid, attempt: u32, end: Result<Vec<Prod
         // One that panicked has said so.
         let _ = previews.await;
     }
+    let cut = hold(&engine.0.running).get(&id).is_some_and(|running| running.counters.cut.load(Relaxed));
     let end = match end {
-        Ok(products) => store_all(&engine, id, attempt, products).await,
+        Ok(products) => store_all(&engine, (id, attempt), products, cut).await,
         Err(failure) => Err(failure),
     };
     let Some((usage, progress)) = hold(&engine.0.running)
@@ -37,6 +38,7 @@ pub async fn finish(engine: Engine, id: Uuid, attempt: u32, end: Result<Vec<Prod
         return;
     };
     let (status, error) = match end {
+        Ok(()) if cut => (Status::Canceled, None),
         Ok(()) => (Status::Succeeded, None),
         Err(failure) => (Status::Failed, Some(explained(&failure))),
     };
@@ -72,12 +74,13 @@ fn explained(failure: &Failure) -> JobError {
     JobError { code, title: code.title().into(), detail: failure.to_string() }
 }
 
-async fn store_all(engine: &Engine, id: Uuid, attempt: u32, products: Vec<Product>) -> Result<()> {
+/// Stores what was made; what a run was `cut` short with says nothing of its request, which makes other pictures.
+async fn store_all(engine: &Engine, (id, attempt): (Uuid, u32), products: Vec<Product>, cut: bool) -> Result<()> {
     let Ok(Found::Here(job)) = engine.0.parts.store.job(id).await else { return Ok(()) };
     let card = engine.0.parts.catalog.get(Some(job.request.model())).map_err(Failure::Internal)?.clone();
     for product in products {
         let Some(blob) = place(&job, &product) else { continue };
-        let bytes = encoded(&job, &card, product).await?;
+        let bytes = encoded(&job, &card, product, cut).await?;
         let stored = Stored { id: blob, size_bytes: bytes.len() as u64, sha256: sha256(&bytes) };
         engine.0.parts.blobs.put(&blob.to_string(), bytes).await.map_err(internal)?;
         failpoint::hit("after_blob");
@@ -105,10 +108,14 @@ async fn note(engine: &Engine, (id, attempt): (Uuid, u32), job: &Job, stored: &S
     Ok(())
 }
 
-async fn encoded(job: &Job, card: &Arc<Card>, product: Product) -> Result<Bytes> {
+async fn encoded(job: &Job, card: &Arc<Card>, product: Product, cut: bool) -> Result<Bytes> {
     let (request, card) = (job.request.clone(), card.clone());
     let encode = move || match product.made {
-        Made::Picture(rgb) => drawn(&request, &card, product.index, (rgb, product.over)),
+        Made::Picture(rgb) => {
+            let text = request.pictures().filter(|_| !cut);
+            let text = text.map(|pictures| PictureText::of(pictures, product.index, &card.sha256));
+            drawn(&request, (rgb, product.over), text.as_ref())
+        }
         Made::Latents(values) => {
             let (width, height) = request.size();
             pixels::latents::write(&values, card.latent_for(width, height))
@@ -119,17 +126,15 @@ async fn encoded(job: &Job, card: &Arc<Card>, product: Product) -> Result<Bytes>
     tokio::task::spawn_blocking(encode).await.map_err(internal)?.map(Bytes::from)
 }
 
-/// A picture with what its mask keeps, and with its request in it.
-fn drawn(request: &Request, card: &Card, index: u32, (rgb, over): (Vec<u8>, Option<Arc<Given>>)) -> Result<Vec<u8>> {
+/// A picture with what its mask keeps, and with what it says of itself.
+fn drawn(request: &Request, (rgb, over): (Vec<u8>, Option<Arc<Given>>), text: Option<&PictureText>) -> Result<Vec<u8>> {
     let rgb = match over {
         Some(given) => given.put_back(rgb),
         None => rgb,
     };
     let (width, height) = request.size();
-    let pictures = request.pictures();
-    let output = pictures.map_or_else(Output::default, |pictures| pictures.output);
-    let text = pictures.map(|pictures| PictureText::of(pictures, index, &card.sha256));
-    pixels::encode(&rgb, width, height, output, text.as_ref().filter(|_| output.format == Format::Png))
+    let output = request.pictures().map_or_else(Output::default, |pictures| pictures.output);
+    pixels::encode(&rgb, width, height, output, text)
 }
 
 /// Activations with the request that they answer.

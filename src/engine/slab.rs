@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Instant,
@@ -18,7 +18,7 @@ use crate::{
     ask::{Answer, Ask, Letter, Net, concat},
     error::Result,
     job::Progress,
-    task::Product,
+    task::{Cut, Product},
 };
 
 /// How far a run is, readable from any thread.
@@ -32,6 +32,8 @@ pub struct Counters {
     pub device_us: AtomicU64,
     /// How many evaluations there will be; [`UNKNOWN`] where nobody knows.
     pub of: AtomicU64,
+    /// Whether it ends before its time, with what it has.
+    pub cut: AtomicBool,
 }
 
 /// More evaluations than any run has.
@@ -44,6 +46,7 @@ impl Default for Counters {
             rows: AtomicU64::new(0),
             device_us: AtomicU64::new(0),
             of: AtomicU64::new(UNKNOWN),
+            cut: AtomicBool::new(false),
         }
     }
 }
@@ -82,6 +85,10 @@ pub struct Slot {
     pub priority: i32,
     /// When it is due for a preview.
     pub previews: Previews,
+    /// How it ends before its time, until it does; `None` for runs that cannot.
+    pub cut: Option<Cut>,
+    /// Whether it shall.
+    pub stopping: bool,
     /// Forwards with rows of it whose finiteness is not known yet.
     pub unchecked: usize,
     /// Its end, once it came.
@@ -139,8 +146,24 @@ fn joined(mut answers: Vec<Answer>) -> Answer {
 }
 
 impl Slot {
-    /// Polls the run once, under a net that keeps a panic inside it, and takes the letters it wrote.
+    /// Polls the run, under a net that keeps a panic inside it, and takes the letters it wrote.
     pub fn poll(&mut self) -> Vec<(u64, Letter)> {
+        let letters = self.advance();
+        if self.stopping && self.end.is_none() && self.cut_short() { self.advance() } else { letters }
+    }
+
+    /// Goes on with no more than the newest estimate of every picture, once there is one.
+    fn cut_short(&mut self) -> bool {
+        let Some(latents) = self.net.take_preview() else { return false };
+        let Some(cut) = self.cut.take() else { return false };
+        self.waiting.clear();
+        self.net = Net::default();
+        self.future = cut.work(latents, self.net.clone());
+        self.counters.cut.store(true, Relaxed);
+        true
+    }
+
+    fn advance(&mut self) -> Vec<(u64, Letter)> {
         self.ready = false;
         let _inside = self.span.clone().entered();
         let polled = caught(|| match self.future.as_mut().poll(&mut Context::from_waker(noop_waker_ref())) {

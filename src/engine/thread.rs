@@ -11,6 +11,7 @@ use std::{
 
 use tch::{Device, Tensor};
 use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
 
 use super::{
     batch::Shares,
@@ -107,9 +108,16 @@ impl Thread {
         match command {
             Command::Start(starts) => starts.into_iter().for_each(|start| self.start(start)),
             Command::Cancel(job) => self.slots.runs.retain(|_, slot| slot.job != job),
+            Command::Interrupt(job) => self.interrupt(job),
             Command::Stop => self.slots.stopping = true,
         }
         self.gauge();
+    }
+
+    fn interrupt(&mut self, job: Uuid) {
+        for slot in self.slots.runs.values_mut().filter(|slot| slot.job == job) {
+            (slot.stopping, slot.ready) = (true, true);
+        }
     }
 
     fn gauge(&self) {
@@ -122,7 +130,7 @@ impl Thread {
         crate::failpoint::hit_with("crash_prompt", task.prompt());
         let net = Net::default();
         let metric = self.metrics.evaluations_total.with_label_values(&[&*task.card().id, task.sampler()]);
-        let (previews, priority) = (Previews::of(&task), task.priority());
+        let (previews, priority, cut) = (Previews::of(&task), task.priority(), task.cut());
         let future = task.work(net.clone(), self.device);
         let slot = Slot {
             job,
@@ -134,6 +142,8 @@ impl Thread {
             metric,
             priority,
             previews,
+            cut,
+            stopping: false,
             unchecked: 0,
             end: None,
             ready: true,

@@ -135,6 +135,26 @@ impl Problem {
         self
     }
 
+    /// The same problem in the words of a client that calls its fields otherwise: `name` turns each pointer into the one
+    /// that the client knows.
+    pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
+        self.faults.iter_mut().for_each(|fault| fault.pointer = name(&fault.pointer));
+        if let [one] = self.faults.as_slice() {
+            self.detail = one.to_string();
+        }
+        self
+    }
+
+    /// The fields at fault.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// This case in words, short enough to be sent.
+    pub fn detail(&self) -> String {
+        clip(&self.detail)
+    }
+
     /// What kind of problem it is.
     pub fn code(&self) -> Code {
         self.code
@@ -280,7 +300,8 @@ pub fn dotted(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace('/', ".")
 }
 
-fn clip(text: &str) -> String {
+/// Text that came from outside, short enough to be sent.
+pub fn clip(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

@@ -183,7 +183,7 @@ pub fn valued(text: &str, kind: Option<&str>) -> Result<Value> {
 }
 
 /// A number or a truth value in its text form, else the text.
-fn scalar(text: &str) -> Value {
+pub fn scalar(text: &str) -> Value {
     let read = json::parse(text.trim().as_bytes()).ok().filter(|value| value.is_number() || value.is_boolean());
     read.unwrap_or_else(|| text.into())
 }

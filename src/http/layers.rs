@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     error::Code,
-    http::{audit::Deed, error::Problem},
+    http::{audit::Deed, dialect::Dialect, error::Problem},
 };
 
 /// The header that carries a request's id both ways.
@@ -25,8 +25,17 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
 
 /// Routes that take jobs; their refusals are counted.
-const SUBMISSIONS: [&str; 5] =
-    ["/v1/generations", "/v1/edits", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations"];
+const SUBMISSIONS: [&str; 9] = [
+    "/v1/generations",
+    "/v1/edits",
+    "/v1/inversions",
+    "/v1/features",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/images/variations",
+    "/sdapi/v1/txt2img",
+    "/sdapi/v1/img2img",
+];
 
 /// The outermost layer. It alone touches the HTTP metrics and writes the documents of problems.
 pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -58,10 +67,10 @@ pub fn panicked(_: Box<dyn Any + Send>) -> Response {
 
 fn finish(mut response: Response, problem: Option<Problem>, instance: &str, id: HeaderValue) -> Response {
     if let Some(problem) = problem {
-        let document = serde_json::to_vec(&problem.document(instance)).expect("a problem is JSON");
+        let (kind, document) = Dialect::of(instance).write(&problem, instance);
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         *response.body_mut() = Body::from(document);
     }

@@ -13,6 +13,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{app::App, http::error::Problem};
 
+pub mod a1111;
 pub mod accept;
 pub mod address;
 pub mod audit;
@@ -21,6 +22,7 @@ pub mod body;
 pub mod caller;
 pub mod catalog;
 pub mod cors;
+pub mod dialect;
 pub mod edit_request;
 pub mod edits;
 pub mod error;
@@ -86,6 +88,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ops::openapi_json))
         .routes(routes!(ops::openapi_yaml))
         .merge(openai::routes())
+        .merge(a1111::routes())
 }
 
 /// The API's description.

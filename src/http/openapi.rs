@@ -14,7 +14,7 @@ use utoipa::{
 use crate::{
     edit::EDIT_METHODS,
     guidance::GUIDANCES,
-    http::{auth::SCHEME, error::Document},
+    http::{a1111::errors, auth::SCHEME, dialect::Dialect, error::Document},
     job::Job,
     registry::Entry,
     sampler::SAMPLERS,
@@ -30,13 +30,14 @@ use crate::{
         description = "Text to pictures over HTTP: a durable queue, pictures, progress and metrics. Errors are problem \
             documents (RFC 9457); every answer carries `x-request-id`."
     ),
-    components(schemas(Document, Job)),
+    components(schemas(Document, errors::Document, Job)),
     tags(
         (name = "generations", description = "Asking for pictures, new or edited"),
         (name = "jobs", description = "What becomes of a request"),
         (name = "pictures", description = "Pictures and files"),
         (name = "openai", description = "The same in the words of OpenAI's clients"),
         (name = "registries", description = "What can be asked for"),
+        (name = "a1111", description = "The API of AUTOMATIC1111's web UI, for clients that speak it"),
         (name = "service", description = "The service itself"),
     ),
 )]
@@ -48,15 +49,20 @@ pub struct Fill;
 impl Modify for Fill {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_with(Components::default);
-        let problem = ResponseBuilder::new()
-            .description("The request was not done; `code` says why.")
-            .content("application/problem+json", Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem")))))
-            .build();
-        components.responses.insert("Problem".into(), RefOr::T(problem));
+        for (name, kind) in [("Problem", "application/problem+json"), ("SdapiError", "application/json")] {
+            let problem = ResponseBuilder::new()
+                .description("The request was not done; the document says why.")
+                .content(kind, Content::new(Some(RefOr::Ref(Ref::from_schema_name(name)))))
+                .build();
+            components.responses.insert(name.into(), RefOr::T(problem));
+        }
         components.add_security_scheme(SCHEME, SecurityScheme::Http(key_scheme()));
         fill_choices(components);
-        for operation in openapi.paths.paths.values_mut().flat_map(operations) {
-            operation.responses.responses.insert("default".into(), RefOr::Ref(Ref::from_response_name("Problem")));
+        for (path, item) in &mut openapi.paths.paths {
+            let name = if Dialect::of(path) == Dialect::A1111 { "SdapiError" } else { "Problem" };
+            for operation in operations(item) {
+                operation.responses.responses.insert("default".into(), RefOr::Ref(Ref::from_response_name(name)));
+            }
         }
     }
 }

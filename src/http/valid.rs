@@ -266,6 +266,6 @@ impl Check<'_> {
 }
 
 /// A seed from the system's randomness, which is what keys the standard library's hashes; low enough for any count.
-pub(super) fn draw_seed() -> u64 {
+pub fn draw_seed() -> u64 {
     RandomState::new().hash_one("seed") % (LAST_SEED - 1000)
 }

@@ -1,4 +1,5 @@
-//! What the decoders do not look at: whether a JPEG comes to its end, and what the chunks inside a WebP claim.
+//! What the decoders do not look at: whether a JPEG comes to its end, and what the chunks inside a WebP claim; and what the
+//! encoder does not write: a WebP's EXIF.
 
 /// The markers that stand alone: start of image, restarts and `TEM`.
 const LONE: [u8; 10] = [0xd8, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0x01];
@@ -50,6 +51,25 @@ pub fn webp_frames_fit(bytes: &[u8]) -> bool {
 /// Width and height that the lossy frames in a WebP declare, at its top and in the frames of an animation (RFC 9649).
 pub fn webp_frames(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
     webp_chunks(bytes).flat_map(|chunk| std::iter::once(chunk).chain(lossy(chunk)).filter_map(declared))
+}
+
+/// A WebP of one frame in the extended form, with EXIF behind the frame (RFC 9649, section 2.7).
+pub fn webp_with_exif(bytes: &[u8], (width, height): (u32, u32), exif: &[u8]) -> Vec<u8> {
+    let less = |side: u32| (side - 1).to_le_bytes();
+    let ([w0, w1, w2, _], [h0, h1, h2, _]) = (less(width), less(height));
+    let mut inside = b"WEBP".to_vec();
+    inside.extend(chunk(b"VP8X", &[0x08, 0, 0, 0, w0, w1, w2, h0, h1, h2]));
+    inside.extend(bytes.get(12..).unwrap_or_default());
+    inside.extend(chunk(b"EXIF", exif));
+    chunk(b"RIFF", &inside)
+}
+
+/// A chunk, filled up to an even length.
+fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(data.len()).expect("a picture has fewer than 4 GB");
+    let mut chunk = [name.as_slice(), &length.to_le_bytes(), data].concat();
+    chunk.resize(chunk.len() + data.len() % 2, 0);
+    chunk
 }
 
 /// A chunk's name, its data as far as there are any, and how many bytes of data it claims.

@@ -4,6 +4,8 @@ use image::{ImageFormat, ImageReader, Limits, RgbImage, imageops::FilterType};
 use png::{BitDepth, ColorType, Compression, Encoder};
 
 use super::{
+    container::webp_with_exif,
+    exif,
     fit::scaled,
     metadata::{PictureText, chunk},
 };
@@ -18,8 +20,8 @@ const SIDE: u32 = 16383;
 /// WebP quality of thumbnails.
 const THUMBNAIL_QUALITY: u8 = 80;
 
-/// Writes `rgb`, `width * height * 3` bytes row by row, in the wanted format. A PNG carries `text`; its bytes depend on
-/// nothing but the arguments.
+/// Writes `rgb`, `width * height * 3` bytes row by row, in the wanted format. A PNG carries `text`, a JPEG or
+/// WebP its lines in their EXIF; the bytes depend on nothing but the arguments.
 ///
 /// # Errors
 /// `rgb` of another length, a side above the format's limit, or `safetensors`, which is no picture.
@@ -29,8 +31,14 @@ pub fn encode(rgb: &[u8], width: u32, height: u32, output: Output, text: Option<
     }
     match output.format {
         Format::Png => png(rgb, width, height, text),
-        Format::Jpeg => jpeg(rgb, width, height, output.quality),
-        Format::Webp => webp(rgb, width, height, output.quality),
+        Format::Jpeg => jpeg(rgb, (width, height), output.quality, comment(text)),
+        Format::Webp => {
+            let bytes = webp(rgb, width, height, output.quality)?;
+            Ok(match comment(text) {
+                Some(exif) => webp_with_exif(&bytes, (width, height), &exif),
+                None => bytes,
+            })
+        }
         Format::Safetensors => Err(Failure::Internal("latents are not encoded as a picture".into())),
     }
 }
@@ -87,11 +95,19 @@ fn png(rgb: &[u8], width: u32, height: u32, text: Option<&PictureText>) -> Resul
     Ok(bytes)
 }
 
-fn jpeg(rgb: &[u8], width: u32, height: u32, quality: u8) -> Result<Vec<u8>> {
+/// The lines of a text as EXIF.
+fn comment(text: Option<&PictureText>) -> Option<Vec<u8>> {
+    exif::write(&text?.parameters)
+}
+
+fn jpeg(rgb: &[u8], (width, height): (u32, u32), quality: u8, exif: Option<Vec<u8>>) -> Result<Vec<u8>> {
     let side =
         |pixels: u32| u16::try_from(pixels).map_err(|_| Failure::Internal(format!("{pixels} is too wide for JPEG")));
     let mut bytes = Vec::new();
-    let encoder = jpeg_encoder::Encoder::new(&mut bytes, quality.clamp(1, 100));
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, quality.clamp(1, 100));
+    if let Some(exif) = exif {
+        encoder.add_app_segment(1, [b"Exif\0\0".as_slice(), &exif].concat()).map_err(internal)?;
+    }
     encoder.encode(rgb, side(width)?, side(height)?, jpeg_encoder::ColorType::Rgb).map_err(internal)?;
     Ok(bytes)
 }

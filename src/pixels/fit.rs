@@ -42,6 +42,18 @@ where
     }
 }
 
+/// All of the picture in its own shape, between margins in the colours of its edges.
+pub fn edged<P>(picture: &Picture<P>, size: (u32, u32), filter: FilterType) -> Picture<P>
+where
+    P: Pixel<Subpixel = u8> + 'static,
+{
+    let (width, height) = inside(picture.dimensions(), size);
+    let small = scaled(picture, (width, height), filter);
+    let (left, top) = ((size.0 - width) / 2, (size.1 - height) / 2);
+    let near = |at: u32, before: u32, length: u32| at.saturating_sub(before).min(length - 1);
+    Picture::from_fn(size.0, size.1, |x, y| *small.get_pixel(near(x, left, width), near(y, top, height)))
+}
+
 /// The largest size of the shape of `shape` inside `frame`.
 fn inside(shape: (u32, u32), frame: (u32, u32)) -> (u32, u32) {
     let (w, h) = (u64::from(shape.0), u64::from(shape.1));

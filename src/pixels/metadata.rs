@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::job::Generation;
 
 /// Our names of samplers and schedules, and what the AUTOMATIC1111 family calls the same; others keep ours.
-const THEIR_NAMES: [(&str, &str); 30] = [
+const THEIR_NAMES: [(&str, &str); 31] = [
     ("align_your_steps", "Align Your Steps"),
     ("beta", "Beta"),
     ("ddim", "DDIM"),
@@ -18,6 +18,7 @@ const THEIR_NAMES: [(&str, &str); 30] = [
     ("dpm2", "DPM2"),
     ("dpm2_a", "DPM2 a"),
     ("dpm_adaptive", "DPM adaptive"),
+    ("distilled", "Automatic"),
     ("dpm_fast", "DPM fast"),
     ("dpmpp_2m", "DPM++ 2M"),
     ("dpmpp_2m_sde", "DPM++ 2M SDE"),
@@ -46,11 +47,11 @@ const THEIR_NAMES: [(&str, &str); 30] = [
 const LEFT_OUT: [&str; 9] =
     ["image", "inversion", "mask", "latents", "output", "preview_every", "previews", "priority", "metadata"];
 
-/// The texts of one PNG.
+/// What one picture says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PictureText {
-    /// JSON, under the keyword `darkroom`.
-    pub request: String,
+    /// JSON, under the keyword `darkroom`; none where no request makes this very picture.
+    pub request: Option<String>,
     /// Lines, under the keyword `parameters`.
     pub parameters: String,
 }
@@ -63,12 +64,13 @@ impl PictureText {
         if let Some(fields) = json.as_object_mut() {
             fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
         }
-        Self { request: json.to_string(), parameters: parameters(&one, model_sha256) }
+        Self { request: Some(json.to_string()), parameters: parameters(&one, model_sha256) }
     }
 
     /// Keywords and texts, in the order in which they are written.
-    pub fn entries(&self) -> [(&'static str, &str); 2] {
-        [("parameters", &self.parameters), ("darkroom", &self.request)]
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let request = self.request.as_deref().map(|request| ("darkroom", request));
+        std::iter::once(("parameters", self.parameters.as_str())).chain(request)
     }
 }
 
@@ -111,9 +113,9 @@ fn parameters(one: &Generation, model_sha256: &str) -> String {
 fn settings(one: &Generation, model_sha256: &str) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
     if let Some(steps) = one.steps.map(|steps| steps as usize).or_else(|| own_steps(&one.schedule)) {
-        settings.push(("Steps", steps.to_string()));
+        settings.push(("Steps", (steps + restarted(&one.sampler)).to_string()));
     }
-    settings.push(("Sampler", their_name(&one.sampler)));
+    settings.push(("Sampler", their_sampler(&one.sampler)));
     settings.push(("Schedule type", their_name(&one.schedule)));
     if let Some(scale) = one.guidance.get("scale").and_then(Value::as_f64) {
         settings.push(("CFG scale", scale.to_string()));
@@ -128,6 +130,7 @@ fn settings(one: &Generation, model_sha256: &str) -> Vec<(&'static str, String)>
     if one.clip_skip > 0 {
         settings.push(("Clip skip", (one.clip_skip + 1).to_string()));
     }
+    settings.extend(noises(&one.sampler));
     settings.push(("Version", concat!("darkroom ", env!("CARGO_PKG_VERSION")).to_owned()));
     settings
 }
@@ -137,6 +140,39 @@ fn own_steps(schedule: &Value) -> Option<usize> {
     let list = |name: &str| schedule.get(name)?.as_array();
     let noisy = |sigmas: &Vec<Value>| sigmas.iter().filter(|sigma| sigma.as_f64() != Some(0.0)).count();
     list("timesteps").map(Vec::len).or_else(|| list("sigmas").map(noisy))
+}
+
+/// Steps that `restart` adds to those of its schedule, which that family counts with them.
+fn restarted(sampler: &Value) -> usize {
+    let number = |name: &str| sampler.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+    let restarts = sampler["name"] == "restart" && number("high") > number("low");
+    if restarts { (number("steps") * number("times")) as usize } else { 0 }
+}
+
+/// That family has one name for each way of a sampler where ours has an option.
+fn their_sampler(sampler: &Value) -> String {
+    match (sampler["name"].as_str().unwrap_or_default(), &sampler["difference"], &sampler["order"]) {
+        ("dpmpp_2m_sde", difference, _) if difference == "taylor" => "DPM++ 2M SDE Heun".into(),
+        ("edm", _, order) if *order == 1 => "Euler".into(),
+        ("edm", ..) => "Heun".into(),
+        _ => their_name(sampler),
+    }
+}
+
+/// What a sampler is told of noise, where it is not what that family takes for granted.
+fn noises(sampler: &Value) -> impl Iterator<Item = (&'static str, String)> {
+    let usual_eta = if sampler["name"] == "ddim" { 0.0 } else { 1.0 };
+    let churn = sampler["churn"].as_f64().unwrap_or(0.0);
+    let limit = |name: &str, endless: f64| sampler[name].as_f64().filter(|value| churn > 0.0 && *value != endless);
+    let unlike = |name: &str, usual: f64| sampler[name].as_f64().filter(|value| *value != usual);
+    let told = [
+        ("Eta", unlike("eta", usual_eta)),
+        ("Sigma churn", unlike("churn", 0.0)),
+        ("Sigma tmin", limit("churn_min", 0.0)),
+        ("Sigma tmax", limit("churn_max", 1e6)),
+        ("Sigma noise", unlike("s_noise", 1.0)),
+    ];
+    told.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())))
 }
 
 fn their_name(chosen: &Value) -> String {

@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 use super::{
     Points, Spacing, Wanted,
     ground::Unit,
-    ratios::{ordered, spread},
+    ratios::{gaps, ordered, spread},
 };
 use crate::error::{Fault, Result};
 
@@ -23,7 +23,7 @@ pub struct KlOptimal {
 impl Spacing for KlOptimal {
     fn points(&self, wanted: &Wanted) -> Points {
         let (low, high) = ordered(Unit::Sigmas, wanted.ground, self.sigma_min, self.sigma_max);
-        spread(high.atan(), low.atan(), wanted, f64::tan)
+        spread((high.atan(), low.atan()), wanted, gaps(wanted, false), f64::tan)
     }
 }
 

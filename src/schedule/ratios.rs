@@ -19,11 +19,13 @@ pub struct Karras {
     /// What falls: `sigmas`, sigma / alpha, as published; or `shares`, sigma / (alpha + sigma), as flow matching counts.
     #[schema(inline)]
     pub over: Unit,
+    /// One level more, and the least noisy one left out.
+    pub drop_last: bool,
 }
 
 impl Default for Karras {
     fn default() -> Self {
-        Self { rho: 7.0, sigma_min: None, sigma_max: None, over: Unit::Sigmas }
+        Self { rho: 7.0, sigma_min: None, sigma_max: None, over: Unit::Sigmas, drop_last: false }
     }
 }
 
@@ -31,7 +33,8 @@ impl Spacing for Karras {
     fn points(&self, wanted: &Wanted) -> Points {
         let (low, high) = ordered(self.over, wanted.ground, self.sigma_min, self.sigma_max);
         let root = |value: f64| value.powf(self.rho.recip());
-        spread(root(high), root(low), wanted, |x| self.over.ratio(x.powf(self.rho)))
+        let gaps = gaps(wanted, self.drop_last);
+        spread((root(high), root(low)), wanted, gaps, |x| self.over.ratio(x.powf(self.rho)))
     }
 }
 
@@ -48,18 +51,21 @@ pub struct Exponential {
     /// What falls: `sigmas`, sigma / alpha, as published; or `shares`, sigma / (alpha + sigma), as flow matching counts.
     #[schema(inline)]
     pub over: Unit,
+    /// One level more, and the least noisy one left out.
+    pub drop_last: bool,
 }
 
 impl Default for Exponential {
     fn default() -> Self {
-        Self { sigma_min: None, sigma_max: None, over: Unit::Sigmas }
+        Self { sigma_min: None, sigma_max: None, over: Unit::Sigmas, drop_last: false }
     }
 }
 
 impl Spacing for Exponential {
     fn points(&self, wanted: &Wanted) -> Points {
         let (low, high) = ordered(self.over, wanted.ground, self.sigma_min, self.sigma_max);
-        spread(high.ln(), low.ln(), wanted, |log| self.over.ratio(log.exp()))
+        let gaps = gaps(wanted, self.drop_last);
+        spread((high.ln(), low.ln()), wanted, gaps, |log| self.over.ratio(log.exp()))
     }
 }
 
@@ -109,7 +115,7 @@ impl Spacing for UniformLambda {
     fn points(&self, wanted: &Wanted) -> Points {
         let ratio = |lambda: f64| (-lambda).exp();
         let (low, high) = ordered(Unit::Sigmas, wanted.ground, self.lambda_max.map(ratio), self.lambda_min.map(ratio));
-        spread(high.ln(), low.ln(), wanted, f64::exp)
+        spread((high.ln(), low.ln()), wanted, gaps(wanted, false), f64::exp)
     }
 }
 
@@ -120,6 +126,13 @@ pub(super) fn ordered(unit: Unit, ground: &Ground, low: Option<f64>, high: Optio
     (low.min(high), low.max(high))
 }
 
-pub(super) fn spread(from: f64, to: f64, wanted: &Wanted, unit: impl Fn(f64) -> f64) -> Points {
-    Points::Ratios(wanted.ramp().map(|way| unit(from + (to - from) * way)).collect())
+/// Strides from the first point to the last one that is spread, which `drop_last` puts behind those that are walked.
+pub(super) fn gaps(wanted: &Wanted, drop_last: bool) -> usize {
+    if drop_last { wanted.steps } else { wanted.last().max(1) }
+}
+
+/// A value falls in so many equal strides.
+pub(super) fn spread(ends: (f64, f64), wanted: &Wanted, gaps: usize, unit: impl Fn(f64) -> f64) -> Points {
+    let value = |k: usize| ends.0 + (ends.1 - ends.0) * (k as f64 / gaps as f64);
+    Points::Ratios(wanted.indices().map(|k| unit(value(k))).collect())
 }

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     ask::{Net, Stage},
-    edit::Code,
+    edit::{Code, Fill},
     error::{Failure, Result},
-    pixels::Given,
+    pixels::{Given, surrounded},
 };
 
 /// A picture and a wish to pictures: encode, sample on from there, decode; what the mask keeps is put back when the result is
@@ -25,7 +25,7 @@ pub async fn edit(mut plan: Plan, net: Net, device: Device) -> Result<Vec<Produc
     let (plan, editing) = (&plan, plan.editing.as_ref().ok_or_else(|| missing("nothing"))?);
     let given = editing.given.as_ref().ok_or_else(|| missing("no picture"))?;
     let latents = match (plan.legs.first(), editing.method.invert()) {
-        (None, _) => repeated(plan, &encoded(plan, &net, given, device).await?),
+        (None, _) => repeated(plan, &encoded(plan, &net, &given.picture, device).await?),
         (Some(_), None) => {
             let known = known(plan, &net, given, device).await?;
             sampled(plan, &net, device, Some(&known)).await?
@@ -33,7 +33,7 @@ pub async fn edit(mut plan: Plan, net: Net, device: Device) -> Result<Vec<Produc
         (Some(leg), Some(invert)) => {
             let code = match code {
                 Some(code) => code.to_device(device),
-                None => found(plan, editing, &net, (&encoded(plan, &net, given, device).await?, leg)).await?,
+                None => found(plan, editing, &net, (&encoded(plan, &net, &given.picture, device).await?, leg)).await?,
             };
             if editing.inverts {
                 return Ok(vec![Product { index: 0, made: coded(&net, &code).await?, over: Some(given.clone()) }]);
@@ -41,7 +41,7 @@ pub async fn edit(mut plan: Plan, net: Net, device: Device) -> Result<Vec<Produc
             edited(plan, editing, &net, (&code, leg), invert).await?
         }
     };
-    let made = finished(plan, &net, latents.to_kind(Kind::Float)).await?;
+    let made = finished(&plan.card, plan.request.output.format, &net, latents.to_kind(Kind::Float)).await?;
     let over = given.mask.is_some().then(|| given.clone());
     let product = |(index, made): (&u32, Made)| Product { index: *index, made, over: over.clone() };
     Ok(plan.pictures.iter().zip(made).map(product).collect())
@@ -69,9 +69,9 @@ async fn coded(net: &Net, code: &Code) -> Result<Made> {
     Ok(Made::Code(tensors))
 }
 
-/// The latents `[1, C, h, w]` of the given picture.
-async fn encoded(plan: &Plan, net: &Net, given: &Given, device: Device) -> Result<Tensor> {
-    let pixels = pixels(&given.picture, device);
+/// The latents `[1, C, h, w]` of a picture.
+async fn encoded(plan: &Plan, net: &Net, picture: &RgbImage, device: Device) -> Result<Tensor> {
+    let pixels = pixels(picture, device);
     Ok(net.ask(question(&plan.card, Stage::Encode, pixels, 0)).await?.output.contiguous())
 }
 
@@ -85,13 +85,20 @@ pub fn pixels(picture: &RgbImage, device: Device) -> Tensor {
 /// What is known of the pictures before the first step. An inpainting network is told what the mask keeps; for others it is
 /// held.
 async fn known(plan: &Plan, net: &Net, given: &Given, device: Device) -> Result<Known> {
-    let (picture, free) = (encoded(plan, net, given, device).await?, free(plan, given, device));
+    let (picture, free) = (encoded(plan, net, &given.picture, device).await?, free(plan, given, device));
+    let fill = plan.editing.as_ref().map_or(Fill::Original, |editing| editing.method.fill());
+    let filled = match &given.mask {
+        Some(mask) if fill == Fill::Surroundings => {
+            Some(encoded(plan, net, &surrounded(&given.picture, mask), device).await?)
+        }
+        _ => None,
+    };
     match (&given.mask, plan.card.inpaints && free.is_some()) {
         (Some(mask), true) => {
             let told = told(plan, net, (&given.picture, mask), device).await?;
-            Ok(Known { picture, free: None, told: Some(told) })
+            Ok(Known { picture, free: None, fill, filled, told: Some(told) })
         }
-        _ => Ok(Known { picture, free, told: None }),
+        _ => Ok(Known { picture, free, fill, filled, told: None }),
     }
 }
 

@@ -1,6 +1,6 @@
 use tch::{Kind, Tensor};
 
-use super::{Made, Plan, prompted::question};
+use super::{Made, prompted::question};
 use crate::{
     ask::{Net, Stage},
     error::{Failure, Result},
@@ -8,14 +8,14 @@ use crate::{
     model::Card,
 };
 
-/// The results of a plan from its final latents `[n, C, h, w]`, in the order of its pictures.
+/// The results in a format from final latents `[n, C, h, w]`, in their order.
 ///
 /// # Errors
 /// What the decoder fails with, or latents that are not finite.
-pub async fn finished(plan: &Plan, net: &Net, latents: Tensor) -> Result<Vec<Made>> {
-    match plan.request.output.format {
+pub async fn finished(card: &Card, format: Format, net: &Net, latents: Tensor) -> Result<Vec<Made>> {
+    match format {
         Format::Safetensors => finished_latents(net, &latents).await,
-        _ => decoded(net, &plan.card, latents).await,
+        _ => decoded(net, card, latents).await,
     }
 }
 

@@ -9,6 +9,6 @@ use crate::{ask::Net, error::Result};
 /// What the network fails with, or a result that is not finite.
 pub async fn generate(plan: Plan, net: Net, device: Device) -> Result<Vec<Product>> {
     let latents = sampled(&plan, &net, device, None).await?;
-    let made = finished(&plan, &net, latents).await?;
+    let made = finished(&plan.card, plan.request.output.format, &net, latents).await?;
     Ok(plan.pictures.iter().zip(made).map(|(index, made)| Product { index: *index, made, over: None }).collect())
 }

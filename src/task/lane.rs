@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ask::{Net, Rows},
     denoiser::{Anchor, Kept},
-    edit::Hold,
+    edit::{Fill, Hold},
     error::Result,
     noise::Noise,
     process::{Grid, Level},
@@ -25,6 +25,10 @@ pub struct Known {
     pub picture: Tensor,
     /// Where they may change, `[1, 1, h, w]` of booleans; `None` where nothing is held.
     pub free: Option<Tensor>,
+    /// What stands there at the start.
+    pub fill: Fill,
+    /// The clean latents of the picture with the colours around in that place, where they are asked for.
+    pub filled: Option<Tensor>,
     /// What an inpainting network is told of it, `[1, 1 + C, h, w]`.
     pub told: Option<Tensor>,
 }
@@ -107,7 +111,7 @@ impl Lane<'_> {
         let level = plan.legs.first().map_or(plan.grid.first(), Grid::first);
         let alone = &z * plan.ends.start.scale(&level);
         let (Some(known), Some(editing)) = (self.known, &plan.editing) else { return alone };
-        let noised = self.clean(known) * level.alpha + z * level.sigma;
+        let noised = self.filled(known, &z) * level.alpha + z * level.sigma;
         match (&known.free, editing.from_noise()) {
             (_, false) => noised,
             (Some(free), true) => alone.where_self(free, &noised),
@@ -125,7 +129,24 @@ impl Lane<'_> {
 
     /// The clean states of what is known, `[1, C, h, w]`.
     fn clean(&self, known: &Known) -> Tensor {
-        self.own.coordinates.state(&known.picture, &self.plan.card.process.clean())
+        self.state(&known.picture)
+    }
+
+    /// Clean latents as states of the run.
+    fn state(&self, latents: &Tensor) -> Tensor {
+        self.own.coordinates.state(latents, &self.plan.card.process.clean())
+    }
+
+    /// The clean states of what a path through the picture starts from, `[1 or n, C, h, w]`.
+    fn filled(&self, known: &Known, z: &Tensor) -> Tensor {
+        let clean = self.clean(known);
+        let Some(free) = &known.free else { return clean };
+        match (known.fill, &known.filled) {
+            (Fill::Noise, _) => z.where_self(free, &clean),
+            (Fill::Nothing, _) => clean.zeros_like().where_self(free, &clean),
+            (Fill::Surroundings, Some(filled)) => self.state(filled).where_self(free, &clean),
+            _ => clean,
+        }
     }
 
     /// What holds the known part in place on a leg of its own noise.

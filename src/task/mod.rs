@@ -13,6 +13,7 @@ use crate::{
     pixels::Given,
 };
 
+mod cut;
 mod edit;
 mod editing;
 mod finished;
@@ -23,12 +24,15 @@ mod look;
 mod plan;
 mod prompted;
 mod run;
+mod variation;
 
+pub use cut::Cut;
 pub use edit::edit;
 pub use editing::Editing;
 pub use generate::generate;
 pub use look::{Look, look};
 pub use plan::{Cards, Plan, Told};
+pub use variation::variation;
 
 /// A whole job, worked out off the engine thread.
 pub enum Task {
@@ -108,6 +112,17 @@ impl Task {
             Self::Pictures(plan) => &plan.request.prompt,
             Self::Look(look) => &look.request.prompt,
         }
+    }
+
+    /// How it ends before its time; `None` where it makes no pictures.
+    pub fn cut(&self) -> Option<Cut> {
+        let Self::Pictures(plan) = self else { return None };
+        if plan.editing.as_ref().is_some_and(|editing| editing.inverts) {
+            return None;
+        }
+        let given = plan.editing.as_ref().and_then(|editing| editing.given.clone());
+        let over = given.filter(|given| given.mask.is_some());
+        Some(Cut { card: plan.card.clone(), format: plan.request.output.format, pictures: plan.pictures.clone(), over })
     }
 
     /// Does it.

@@ -95,3 +95,13 @@ fn every_answer_is_as_the_description_says() {
     let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success(), "{told}\n{}", server.log());
 }
+
+#[test]
+fn webuiapi_makes_and_changes_pictures() {
+    drive(&Home::new().with("models__default", "emoji64"), "webuiapi_pictures.py");
+}
+
+#[test]
+fn webuiapi_asks_interrupts_and_sets() {
+    drive(&Home::new().with("models__default", "emoji64"), "webuiapi_server.py");
+}

@@ -20,9 +20,9 @@ use darkroom::{
         Part, Sizes,
         file::{self, About, InversionFile},
     },
-    http::{caller::Caller, edit_request::EditRequest, edits, error::Problem, form::Form, json as documents},
+    http::{a1111::infotext, caller::Caller, edit_request::EditRequest, edits, error::Problem, form::Form, json as documents},
     model::format::safetensors,
-    pixels::{decode, latents},
+    pixels::{decode, exif, latents, said},
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -147,10 +147,25 @@ fn mutated_pictures_are_read_or_refused() {
             Ok(read) => {
                 let pixels = u64::from(read.rgb.width()) * u64::from(read.rgb.height());
                 prop_assert!(pixels > 0 && pixels <= PIXELS, "{pixels} pixels");
+                drop(said(&bytes));
                 prop_assert_eq!(read.rgb.as_raw().len() as u64, 3 * pixels);
             }
             Err(words) => prop_assert!(!words.is_empty()),
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn mutated_comments_are_read_or_not() {
+    let words = "a heart\nNegative prompt: \"x\"\nSteps: 4, Sampler: Euler a, Seed: 7, Size: 8x8, Model: \"a, b\"";
+    let samples = vec![exif::write(words).unwrap(), words.as_bytes().to_vec()];
+    assert_eq!(exif::read(&samples[0]).as_deref(), Some(words));
+    assert_eq!(infotext::parameters(words)["Model"], "a, b");
+    fuzz(10_000, &changed(samples), |Bytes(bytes)| {
+        drop(exif::read(&bytes));
+        let found = infotext::parameters(&String::from_utf8_lossy(&bytes));
+        prop_assert!(found.contains_key("Prompt"));
         Ok(())
     });
 }

@@ -7,6 +7,9 @@
     reason = "a test that panics has failed, values are built to be given away, and a table of cases is long"
 )]
 
+mod a1111_names;
+mod a1111_pictures;
+mod a1111_requests;
 mod access;
 mod api_catalog;
 mod api_edit_inputs;

@@ -33,6 +33,8 @@ fn every() -> Vec<Value> {
         json!({"name": "distilled", "original_steps": 1000}),
         json!({"name": "distilled", "original_steps": 1000, "dense": true}),
         json!({"name": "linspace", "drop_last": true}),
+        json!({"name": "karras", "drop_last": true}),
+        json!({"name": "exponential", "drop_last": true}),
         json!({"name": "karras", "rho": 100}),
         json!({"name": "polyexponential", "rho": 10}),
         json!({"name": "polyexponential", "rho": 0.1}),
@@ -182,6 +184,8 @@ fn crowded_steps_keep_their_own_noise() {
 fn every_option_moves_a_level() {
     let changed = [
         json!({"name": "linspace", "drop_last": true}),
+        json!({"name": "karras", "drop_last": true}),
+        json!({"name": "exponential", "drop_last": true}),
         json!({"name": "leading", "offset": 1}),
         json!({"name": "polyexponential", "rho": 2}),
         json!({"name": "polyexponential", "sigma_min": 0.1}),
@@ -220,6 +224,20 @@ fn every_option_moves_a_level() {
         let mut asked = dynamic.clone();
         asked[option] = if option.ends_with("shift") { json!(value) } else { json!(value as u32) };
         assert_ne!(grid(&asked), grid(&dynamic), "{asked}");
+    }
+}
+
+/// As k-diffusion's users leave the next to last level out: that of one step more.
+#[test]
+fn the_last_level_of_one_step_more_can_be_left_out() {
+    let process = Named::ScaledLinear.process();
+    let of = |asked: Value, steps| levels(&asked, &*process, steps, &ends(End::Zero, Time::Real)).unwrap();
+    for name in ["karras", "exponential", "linspace"] {
+        let (left, whole) = (of(json!({"name": name, "drop_last": true}), 5), of(json!(name), 6));
+        for (level, other) in left.levels()[..5].iter().zip(whole.levels()) {
+            assert!((level.ratio() / other.ratio() - 1.0).abs() < 1e-12, "{name}: {level:?} {other:?}");
+        }
+        assert_eq!(left.last().sigma, 0.0);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What several topics share.
 
+pub mod a1111;
 pub mod app;
 pub mod exact;
 pub mod jobs;
