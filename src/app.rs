@@ -71,7 +71,7 @@ impl App {
     pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
         tls::provide();
         cors::layer(&config.cors).map_err(anyhow::Error::msg)?;
-        let catalog = Catalog::open(&config.models)?;
+        let catalog = Catalog::open(&config.models, &config.limits)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.database_url).await?);
         let blobs = Blobs::open(&config.store.blob_url)?;
         let (again, failed) = store.recover().await?;
