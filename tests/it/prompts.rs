@@ -126,10 +126,10 @@ fn long_prompts_go_in_chunks() {
         (words(22), vec![22]),
         (words(23), vec![22, 1]),
         (words(50), vec![22, 22, 6]),
-        // The comma is token 11, and so 12 from the end; the second one is 21 from it.
+        // The last comma is 12, 21, 19 and 17 tokens from the end of the room, itself among them.
         (format!("{}, {}", words(10), words(20)), vec![11, 20]),
         (format!("red, {}", words(30)), vec![22, 10]),
-        (format!("red, red, {}", words(30)), vec![22, 12]),
+        (format!("red, red, {}", words(30)), vec![4, 22, 8]),
         (format!("red, red, red, {}", words(30)), vec![6, 22, 8]),
         // A comma right behind the room begins the next chunk, without moving what stands before it.
         (format!("{}, {}, red", words(10), words(11)), vec![22, 2]),
