@@ -70,6 +70,7 @@ goldens: venv ## the golden numbers of tests/data, anew
 	.venv/bin/python tests/data/make_goldens.py
 	.venv/bin/python tests/data/make_inpaint_goldens.py
 	.venv/bin/python tests/data/make_picture_goldens.py
+	.venv/bin/python tests/data/make_prompt_goldens.py
 	.venv/bin/python tests/data/make_schedule_goldens.py
 	.venv/bin/pip install --no-deps k-diffusion==0.1.1.post1 torchsde==0.2.6 trampoline==0.1.2 torchdiffeq==0.2.5
 	.venv/bin/python tests/data/make_sampler_goldens.py

@@ -73,7 +73,7 @@ impl App {
     pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
         tls::provide();
         cors::layer(&config.cors).map_err(anyhow::Error::msg)?;
-        let catalog = Catalog::open(&config.models, &config.openai.models)?;
+        let catalog = Catalog::open(&config)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.database_url).await?);
         let blobs = Blobs::open(&config.store.blob_url)?;
         let (again, failed) = store.recover().await?;
@@ -145,11 +145,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::submit`].
-    pub async fn submit_watched(
-        &self,
-        valid: Valid,
-        terms: Terms,
-    ) -> store::Result<(Job, UnboundedReceiver<Preview>)> {
+    pub async fn submit_watched(&self, valid: Valid, terms: Terms) -> store::Result<(Job, UnboundedReceiver<Preview>)> {
         let (rows, work, deadline) = (valid.cost.rows, valid.cost.work, terms.deadline);
         let webhook = valid.webhook.clone();
         let mut job = Job { owner: terms.owner, ..new_job(valid) };

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 
 use crate::{
-    config::Models,
+    config::{Config, Limits, Models},
     model::{self, Card, gaussian},
     registry::unknown,
 };
@@ -33,12 +33,14 @@ impl Catalog {
     ///
     /// # Errors
     /// The default model is missing or broken, or an alias means no model.
-    pub fn open(models: &Models, aliases: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let Config { models, limits, openai, .. } = config;
+        let aliases = &openai.models;
         let mut cards = BTreeMap::new();
         let exact = gaussian::card(&models.gaussian);
         cards.insert(exact.id.clone(), Arc::new(exact));
         for folder in folders(&find(&models.dir))? {
-            match read(&folder) {
+            match read(&folder, limits) {
                 Ok(card) => drop(cards.insert(card.id.clone(), Arc::new(card))),
                 Err(cause) if folder.ends_with(&models.default) => return Err(cause),
                 Err(cause) => {
@@ -84,9 +86,13 @@ impl Catalog {
     }
 }
 
-fn read(folder: &Path) -> anyhow::Result<Card> {
+fn read(folder: &Path, limits: &Limits) -> anyhow::Result<Card> {
     let family = model::family(folder)?;
-    (family.card)(folder).with_context(|| format!("the model in {}", folder.display()))
+    let mut card = (family.card)(folder).with_context(|| format!("the model in {}", folder.display()))?;
+    if let Some(text) = &mut card.text {
+        text.chunks = limits.prompt_chunks.max(1);
+    }
+    Ok(card)
 }
 
 /// A relative folder is looked for from the working directory, then beside the binary and in each folder above it.

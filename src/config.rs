@@ -253,6 +253,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a prompt.
     pub prompt_bytes: usize,
+    /// Chunks of a weighted prompt that are read.
+    pub prompt_chunks: usize,
     /// Pixels of one picture, made or sent.
     pub pixels: u64,
     /// Evaluations times rows times pixels over native pixels, summed over the pictures.

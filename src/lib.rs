@@ -21,6 +21,7 @@ pub mod model;
 pub mod noise;
 pub mod pixels;
 pub mod process;
+pub mod prompt;
 pub mod registry;
 pub mod sampler;
 pub mod schedule;

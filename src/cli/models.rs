@@ -9,7 +9,7 @@ pub struct Arguments {}
 impl Arguments {
     /// Prints a line for each model.
     pub fn run(self, config: &Config) -> anyhow::Result<()> {
-        let catalog = Catalog::open(&config.models, &config.openai.models)?;
+        let catalog = Catalog::open(config)?;
         let lines = catalog.iter().map(|card| {
             let mark = if card.id == catalog.default().id { '*' } else { ' ' };
             let (width, height) = card.native();

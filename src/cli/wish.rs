@@ -20,6 +20,9 @@ pub struct Wish {
     /// What it does not show.
     #[arg(long, value_name = "PROMPT", default_value = "")]
     negative: String,
+    /// How the prompts are read: plain, or weighted for (word:1.3), [word] and BREAK.
+    #[arg(long, value_name = "NAME")]
+    prompt_syntax: Option<String>,
     /// Id of the model; `darkroom models` lists them.
     #[arg(long, value_name = "ID")]
     pub model: Option<String>,
@@ -58,6 +61,7 @@ impl Wish {
         let mut fields = Map::new();
         let mut give = |name: &str, value: Option<Value>| drop(value.map(|value| fields.insert(name.into(), value)));
         give("negative_prompt", Some(self.negative.clone().into()));
+        give("prompt_syntax", self.prompt_syntax.clone().map(Value::from));
         give("count", Some(self.count.into()));
         give("output", Some(json!({ "format": format(&self.output)? })));
         give("label", self.label.map(Value::from));

@@ -40,7 +40,7 @@ impl fmt::Display for Part {
         match self {
             Self::State => write!(f, "one state of this size"),
             Self::States(k) => write!(f, "{k} states of this size"),
-            Self::Texts(k) => write!(f, "{k} texts of this model"),
+            Self::Texts(k) => write!(f, "{k} texts of this model, in as many chunks"),
         }
     }
 }

@@ -131,6 +131,10 @@ impl Invert for InfEdit {
         Vec::new()
     }
 
+    fn finds_words(&self) -> bool {
+        self.attention.is_some()
+    }
+
     fn lanes(&self) -> usize {
         if self.attention.is_some() { 3 } else { 2 }
     }

@@ -83,6 +83,11 @@ pub trait Invert: Send + Sync {
         false
     }
 
+    /// Whether it looks for words among the tokens of the prompts, which must then be `plain`.
+    fn finds_words(&self) -> bool {
+        false
+    }
+
     /// States that are asked about at once for each picture of an edit.
     fn lanes(&self) -> usize {
         1

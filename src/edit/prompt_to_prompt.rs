@@ -70,6 +70,10 @@ impl Invert for PromptToPrompt {
         &["feather", "attention"]
     }
 
+    fn finds_words(&self) -> bool {
+        true
+    }
+
     fn lanes(&self) -> usize {
         2
     }

@@ -51,12 +51,7 @@ pub async fn accept(app: &App, caller: &Caller, form: Form) -> Result<Valid> {
 ///
 /// # Errors
 /// As [`accept`].
-pub async fn read_all(
-    app: &App,
-    caller: &Caller,
-    document: Value,
-    files: BTreeMap<String, Bytes>,
-) -> Result<Valid> {
+pub async fn read_all(app: &App, caller: &Caller, document: Value, files: BTreeMap<String, Bytes>) -> Result<Valid> {
     let (mut request, mut faults) = EditRequest::read(document).map_err(Problem::invalid)?;
     let inverted = Inverted::read(app, caller, request.edit.inversion.as_ref()).await?;
     let inverted = inverted.map_err(|fault| faults.push(fault)).ok().flatten();

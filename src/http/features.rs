@@ -17,7 +17,7 @@ use crate::{
         submission::{Asked, Headers, Submitted},
         valid::{Check, Valid, Wanted, draw_seed},
     },
-    job::{Features, Pool},
+    job::{Features, Pool, PromptSyntax},
     limits,
     model::Card,
     task::Cards,
@@ -90,7 +90,7 @@ impl Check<'_> {
         self.faults.extend(limits::metadata(&request.metadata));
         self.webhook(request.webhook);
         self.label("/label", request.label);
-        self.prompt("/prompt", &request.prompt);
+        self.prompt("/prompt", &request.prompt, PromptSyntax::Plain);
         let timesteps = self.times(request.timesteps);
         let blocks = self.blocks(request.blocks);
         if request.pool == Pool::None && image_b.is_none() {

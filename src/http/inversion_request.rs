@@ -11,11 +11,11 @@ use crate::{
     error::Fault,
     http::{
         examples::heart,
-        request::{Beside, GenerateRequest, PromptSyntax, checked, metadata, typed},
+        request::{Beside, GenerateRequest, checked, metadata, typed},
         schema::Shape,
         webhook::WebhookWish,
     },
-    job::{Precision, Resize},
+    job::{Precision, PromptSyntax, Resize},
 };
 
 /// A wish for the code of a picture. Every field but `image` may be left out.
@@ -54,7 +54,8 @@ pub struct InversionRequest {
     #[schema(minimum = 0, maximum = 4294967295u32, default = 0)]
     pub clip_skip: u32,
     /// How the prompts are read.
-    pub prompt_syntax: PromptSyntax,
+    #[schema(value_type = PromptSyntax, default = "plain")]
+    pub prompt_syntax: Option<PromptSyntax>,
     /// Steps; the model's own number when left out.
     #[schema(minimum = 1, maximum = 1000)]
     pub steps: Option<u32>,

@@ -67,6 +67,7 @@ impl Inverted {
         generation.height.get_or_insert(*height);
         generation.sampler.get_or_insert_with(|| sampler.clone());
         generation.schedule.get_or_insert_with(|| schedule.clone());
+        generation.prompt_syntax.get_or_insert(self.about.request.prompt_syntax);
         if generation.clip_skip == 0 {
             generation.clip_skip = self.about.request.clip_skip;
         }
@@ -142,7 +143,7 @@ impl Inverted {
 }
 
 /// Fields that an edit shares with its inversion.
-const BOUND: [&str; 10] = [
+const BOUND: [&str; 11] = [
     "model",
     "width",
     "height",
@@ -150,6 +151,7 @@ const BOUND: [&str; 10] = [
     "sampler",
     "schedule",
     "clip_skip",
+    "prompt_syntax",
     "strength",
     "source_prompt",
     "source_label",

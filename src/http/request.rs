@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::{
     ToSchema,
@@ -14,7 +14,7 @@ use utoipa::{
 use crate::{
     error::Fault,
     http::{schema::Shape, webhook::WebhookWish},
-    job::Output,
+    job::{Output, PromptSyntax},
 };
 
 /// A wish for pictures. Every field may be left out; `null` means the same as leaving it out.
@@ -27,7 +27,7 @@ pub struct GenerateRequest {
     /// Class index, for models that take one.
     #[schema(minimum = 0, maximum = 4294967295u32)]
     pub label: Option<u32>,
-    /// What the picture shows. Longer than the text encoder reads: truncated, with a warning in the job.
+    /// What the picture shows. Longer than is read: truncated, with a warning in the job.
     pub prompt: String,
     /// What the picture does not show.
     pub negative_prompt: String,
@@ -47,7 +47,8 @@ pub struct GenerateRequest {
     #[schema(minimum = 0, maximum = 4294967295u32, default = 0)]
     pub clip_skip: u32,
     /// How the prompts are read.
-    pub prompt_syntax: PromptSyntax,
+    #[schema(value_type = PromptSyntax, default = "plain")]
+    pub prompt_syntax: Option<PromptSyntax>,
     /// Steps; the model's own number when left out.
     #[schema(minimum = 1, maximum = 1000)]
     pub steps: Option<u32>,
@@ -83,15 +84,6 @@ pub struct GenerateRequest {
     pub webhook: Option<WebhookWish>,
 }
 
-/// How prompts are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PromptSyntax {
-    /// Every character stands for itself.
-    #[default]
-    Plain,
-}
-
 impl Default for GenerateRequest {
     fn default() -> Self {
         Self {
@@ -104,7 +96,7 @@ impl Default for GenerateRequest {
             width: None,
             height: None,
             clip_skip: 0,
-            prompt_syntax: PromptSyntax::Plain,
+            prompt_syntax: None,
             steps: None,
             sampler: None,
             schedule: None,

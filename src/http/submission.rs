@@ -15,7 +15,7 @@ use crate::{
     http::{
         caller::Caller,
         error::{Problem, Result},
-        idempotency::{self, REPLAYED, Wish},
+        idempotency::{self, IDEMPOTENCY_KEY, REPLAYED, Wish},
         images::text,
         quota,
         valid::Valid,
@@ -110,6 +110,11 @@ impl Asked<'_> {
             }
             (Err(error), _) => Err(error.into()),
         }
+    }
+
+    /// Whether the client may come back for the job after it went away.
+    pub fn kept(&self) -> bool {
+        self.headers.contains_key(IDEMPOTENCY_KEY)
     }
 
     fn joined(&self, job: Job) -> Placed {

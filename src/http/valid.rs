@@ -12,9 +12,10 @@ use crate::{
     error::Fault,
     guidance,
     http::{request::GenerateRequest, webhook::WebhookWish},
-    job::{Generation, Request, Warning},
+    job::{Generation, PromptSyntax, Request, Warning},
     limits::{self, Cost, LAST_SEED},
     model::Card,
+    prompt,
     sampler::SAMPLERS,
     schedule,
     store::hooks::Webhook,
@@ -97,8 +98,9 @@ impl Check<'_> {
         self.webhook(request.webhook);
         self.label("/label", request.label);
         self.clip_skip(request.clip_skip);
-        self.prompt("/prompt", &request.prompt);
-        self.prompt("/negative_prompt", &request.negative_prompt);
+        let prompt_syntax = request.prompt_syntax.unwrap_or_default();
+        self.prompt("/prompt", &request.prompt, prompt_syntax);
+        self.prompt("/negative_prompt", &request.negative_prompt, prompt_syntax);
         self.alone(request.count, latents.is_some());
         if request.previews > 0 && request.preview_every > 0 {
             self.fault("/previews", "must be left out when `preview_every` is given");
@@ -114,7 +116,7 @@ impl Check<'_> {
             width,
             height,
             clip_skip: request.clip_skip,
-            prompt_syntax: "plain".into(),
+            prompt_syntax,
             steps: self.steps(request.steps, &schedule, stack.as_ref()),
             schedule,
             sampler: sampler.unwrap_or_default(),
@@ -174,7 +176,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn prompt(&mut self, pointer: &str, prompt: &str) {
+    pub(super) fn prompt(&mut self, pointer: &str, prompt: &str, syntax: PromptSyntax) {
         if let Some(fault) = self.limits.prompt(pointer, prompt) {
             return self.faults.push(fault);
         }
@@ -182,9 +184,13 @@ impl Check<'_> {
             None if prompt.is_empty() => {}
             None => self.warn(pointer, format!("ignored: the model `{}` reads no text", self.card.id)),
             Some(text) => {
-                let dropped = text.tokenizer.encode(prompt).dropped;
+                let dropped = prompt::encode(prompt, syntax, text).dropped;
+                let more = match syntax {
+                    PromptSyntax::Plain => "the model reads".to_owned(),
+                    PromptSyntax::Weighted => format!("fit {} chunks, which is limits.prompt_chunks", text.chunks),
+                };
                 if dropped > 0 {
-                    self.warn(pointer, format!("truncated: the last {dropped} tokens are more than the model reads"));
+                    self.warn(pointer, format!("truncated: the last {dropped} tokens are more than {more}"));
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     edit::{self, Method},
     error::Fault,
-    job::Edit,
+    job::{Edit, PromptSyntax},
     model::Card,
     task::Cards,
 };
@@ -57,7 +57,7 @@ impl Check<'_> {
         if method.invert().is_some() && request.latents.is_some() {
             self.fault("/latents", "must be left out: this method starts from the picture");
         }
-        self.source(fields, &*method);
+        self.source(fields, request.prompt_syntax.unwrap_or_default(), &*method);
         request.sampler = request.sampler.take().or_else(|| method.sampler());
         let image = pictures.image.as_ref().map(Incoming::reference);
         let inversion = pictures.held.as_ref().map(|(named, _)| named.clone());
@@ -74,9 +74,9 @@ impl Check<'_> {
     }
 
     /// What the picture shows, for methods that ask.
-    fn source(&mut self, fields: &EditFields, method: &dyn Method) {
+    fn source(&mut self, fields: &EditFields, syntax: PromptSyntax, method: &dyn Method) {
         if method.invert().is_some() {
-            self.prompt("/source_prompt", &fields.source_prompt);
+            self.prompt("/source_prompt", &fields.source_prompt, syntax);
             return self.label("/source_label", fields.source_label);
         }
         self.faults.extend(self.limits.prompt("/source_prompt", &fields.source_prompt));

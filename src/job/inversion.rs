@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Edit, Generation, Output, Resize};
+use super::{Edit, Generation, Output, PromptSyntax, Resize};
 
 /// The number type of an inversion's arithmetic; the network keeps its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,8 +45,8 @@ pub struct Inversion {
     pub height: u32,
     /// Text-encoder layers left out at the end.
     pub clip_skip: u32,
-    /// Always `plain`.
-    pub prompt_syntax: String,
+    /// How the prompts are read.
+    pub prompt_syntax: PromptSyntax,
     /// Steps; absent where the schedule brings its own levels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u32>,
@@ -124,7 +124,7 @@ impl Inversion {
             width: self.width,
             height: self.height,
             clip_skip: self.clip_skip,
-            prompt_syntax: self.prompt_syntax.clone(),
+            prompt_syntax: self.prompt_syntax,
             steps: self.steps,
             sampler: self.sampler.clone(),
             schedule: self.schedule.clone(),

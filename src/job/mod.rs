@@ -16,7 +16,7 @@ mod result;
 
 pub use features::{Features, Pool};
 pub use inversion::{Inversion, Precision};
-pub use request::{Edit, Format, Generation, Output, Request, Resize};
+pub use request::{Edit, Format, Generation, Output, PromptSyntax, Request, Resize};
 pub use result::{File, Image, ImageState};
 
 /// What kind of work a job is.

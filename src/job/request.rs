@@ -63,6 +63,23 @@ pub enum Resize {
     Pad,
 }
 
+/// How prompts are read.
+///
+/// `plain`: every character stands for itself; what is longer than the text encoder reads is truncated.
+///
+/// `weighted`: as AUTOMATIC1111's web UI reads them. `(word)` weighs 1.1 times, `(word:1.3)` 1.3 times, `[word]` 1/1.1 times
+/// what stands around it, from -10 to 10; `\(` is a bracket; `BREAK` starts a new chunk. A long prompt is read in chunks
+/// of the text encoder's length, `limits.prompt_chunks` at most, cut behind a comma where one is near.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptSyntax {
+    /// Every character stands for itself.
+    #[default]
+    Plain,
+    /// Brackets weigh, and long prompts go in chunks.
+    Weighted,
+}
+
 /// What an edit adds to a generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Edit {
@@ -121,8 +138,8 @@ pub struct Generation {
     pub height: u32,
     /// Text-encoder layers left out at the end.
     pub clip_skip: u32,
-    /// Always `plain`.
-    pub prompt_syntax: String,
+    /// How the prompts are read.
+    pub prompt_syntax: PromptSyntax,
     /// Steps; absent where the schedule brings its own levels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u32>,

@@ -122,6 +122,8 @@ pub struct Text {
     pub tokenizer: Tokenizer,
     /// Layers of the text encoder; `clip_skip` must leave one.
     pub layers: u32,
+    /// Chunks of a `weighted` prompt that are read at most, each of the encoder's length: what the configuration says.
+    pub chunks: usize,
     /// Of a text's features, `[L, D]`.
     pub shape: [i64; 2],
 }

@@ -8,7 +8,7 @@ use crate::{
     edit::{self, Code, Cost, Invert, Method, Walker, Words, attention::Prompt, tail},
     error::{Fault, Result},
     guidance::{self, Guidance},
-    job::{self, Generation, Precision},
+    job::{self, Generation, Precision, PromptSyntax},
     model::Card,
     pixels::Given,
     process::Grid,
@@ -50,7 +50,7 @@ impl Editing {
         Ok(Self {
             method,
             strength: edit.strength,
-            source: Told::new(card.clone(), prompts, edit.source_label),
+            source: Told::new(card.clone(), prompts, request.prompt_syntax, edit.source_label),
             source_prompt: edit.source_prompt.clone(),
             source_guidance,
             kind: Kind::Float,
@@ -76,10 +76,15 @@ impl Editing {
     ///
     /// # Errors
     /// What it cannot.
-    pub fn suits(&self, wish: &str, guidance: &dyn Guidance) -> Result<(), Fault> {
+    pub fn suits(&self, request: &Generation, guidance: &dyn Guidance) -> Result<(), Fault> {
         let Some(invert) = self.method.invert() else { return Ok(()) };
+        if invert.finds_words() && request.prompt_syntax != PromptSyntax::Plain {
+            let message =
+                "must be plain: attention control finds words by their places in one chunk of unweighted text";
+            return Err(Fault::new("/prompt_syntax", message));
+        }
         let read = reader(&self.source.card);
-        let words = read.as_ref().map(|read| self.words(wish, read));
+        let words = read.as_ref().map(|read| self.words(&request.prompt, read));
         invert.suits(words.as_ref(), guidance)
     }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ask::{Ask, Net, Stage, Tap},
     error::Result,
-    job::{Features, Pool},
+    job::{Features, Pool, PromptSyntax},
     model::Card,
     noise::Noise,
     process::Level,
@@ -33,7 +33,7 @@ pub struct Look {
 impl Look {
     /// For a valid request, whose pictures are still to be read.
     pub fn new(card: Arc<Card>, request: Features) -> Self {
-        let told = Told::new(card.clone(), [&request.prompt, ""], request.label);
+        let told = Told::new(card.clone(), [&request.prompt, ""], PromptSyntax::Plain, request.label);
         Self { card, request, pictures: Vec::new(), told }
     }
 

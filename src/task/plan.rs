@@ -8,10 +8,11 @@ use crate::{
     edit::{Code, Cost, Invert, Part, Sizes},
     error::{Failure, Fault, Result},
     guidance::{self, GUIDANCES, Guidance},
-    job::{Generation, Precision},
-    model::Card,
+    job::{Generation, Precision, PromptSyntax},
+    model::{Card, Text},
     pixels::Given,
     process::Grid,
+    prompt::{self, Encoded},
     registry::{Entry, find},
     schedule::{self, Ends, Ground, SCHEDULES},
     wrapper::Stack,
@@ -24,22 +25,36 @@ pub type Cards<'a> = &'a dyn Fn(&str) -> Result<Arc<Card>, String>;
 pub struct Told {
     /// The model.
     pub card: Arc<Card>,
-    /// Token ids of prompt and negative prompt, for models that read text.
-    pub tokens: Option<[Vec<i64>; 2]>,
+    /// Prompt and negative prompt in as many chunks, for models that read text.
+    pub prompts: Option<[Encoded; 2]>,
     /// Class index, for models that take one.
     pub label: Option<u32>,
 }
 
 impl Told {
     /// With prompt and negative prompt, or a class index.
-    pub fn new(card: Arc<Card>, prompts: [&str; 2], label: Option<u32>) -> Self {
+    pub fn new(card: Arc<Card>, prompts: [&str; 2], syntax: PromptSyntax, label: Option<u32>) -> Self {
         let text = card.text.as_ref();
-        let tokens = text.map(|text| prompts.map(|prompt| text.tokenizer.encode(prompt).ids));
-        Self { card, tokens, label }
+        let prompts = text.map(|text| prompts.map(|prompt| prompt::encode(prompt, syntax, text)));
+        let mut told = Self { card, prompts, label };
+        told.pad(told.chunks());
+        told
     }
 
     fn of(card: Arc<Card>, request: &Generation) -> Self {
-        Self::new(card, [&request.prompt, &request.negative_prompt], request.label)
+        let prompts = [request.prompt.as_str(), &request.negative_prompt];
+        Self::new(card, prompts, request.prompt_syntax, request.label)
+    }
+
+    /// Chunks of its longest prompt; none for models that read no text.
+    pub fn chunks(&self) -> usize {
+        self.prompts.iter().flatten().map(|prompt| prompt.chunks.len()).max().unwrap_or(0)
+    }
+
+    /// Gives every prompt `chunks` chunks; those that it lacks are of the empty prompt.
+    pub fn pad(&mut self, chunks: usize) {
+        let Some(text) = &self.card.text else { return };
+        self.prompts.iter_mut().flatten().for_each(|prompt| prompt.pad(chunks, &text.tokenizer));
     }
 }
 
@@ -88,17 +103,23 @@ impl Plan {
         let planned = stack.solver.steps().and_then(|steps| u32::try_from(steps).ok());
         let steps = schedule.steps().or(planned).or(request.steps).unwrap_or(card.defaults.steps);
         let grid = schedule.grid(&ground, steps as usize, &ends)?;
-        let editing = request.edit.as_ref().map(|edit| Editing::new(&card, &request, edit)).transpose()?;
+        let mut editing = request.edit.as_ref().map(|edit| Editing::new(&card, &request, edit)).transpose()?;
         let legs = match &editing {
             Some(editing) => editing.legs(&grid, steps as usize, (&stack, &request.sampler))?,
             None => vec![grid.clone()],
         };
         if let Some(editing) = &editing {
-            editing.suits(&request.prompt, &*guidance)?;
+            editing.suits(&request, &*guidance)?;
         }
         let partners = partners(&stack, &card, &request, cards)?;
         variances(&stack, [&card].into_iter().chain(partners.iter().flatten().map(|partner| &partner.card)))?;
-        let told = Told::of(card.clone(), &request);
+        let mut told = Told::of(card.clone(), &request);
+        if let Some(editing) = &mut editing {
+            // What the model is told of the picture and of the wish goes side by side.
+            let chunks = told.chunks().max(editing.source.chunks());
+            told.pad(chunks);
+            editing.source.pad(chunks);
+        }
         let latents = None;
         Ok(Self { card, request, pictures, stack, partners, guidance, grid, legs, editing, ends, told, latents })
     }
@@ -182,7 +203,9 @@ impl Plan {
 
     /// The sizes of what codes are made of.
     pub fn sizes(&self) -> Sizes {
-        let text = self.card.text.as_ref().map_or([0, 0], |text| text.shape);
+        let chunks = i64::try_from(self.told.chunks()).expect("few chunks");
+        let text =
+            self.card.text.as_ref().map_or([0, 0], |Text { shape: [length, width], .. }| [chunks * length, *width]);
         Sizes { state: self.shape(), text }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     denoiser::{Conditions, Coordinates, Network},
     error::Result,
     model::Card,
+    prompt,
 };
 
 /// A model with a request's prompts, and its own degraded picture, as its network takes them.
@@ -67,13 +68,15 @@ impl<'a> Prompted<'a> {
 
 /// What the request says to the network, for and against, in one row each.
 async fn said(told: &Told, skip: u32, net: &Net, device: Device) -> Result<[Conditioning; 2]> {
-    let Some(tokens) = &told.tokens else {
+    let Some(prompts) = &told.prompts else {
         let label = |label: i64| Conditioning::none().with("label", Tensor::full([1], label, (Kind::Int64, device)));
         return Ok([told.label.map_or(-1, i64::from), -1].map(label));
     };
-    let rows = tokens.each_ref().map(|ids| Tensor::from_slice(ids).unsqueeze(0));
-    let x = Tensor::cat(&rows, 0).to_device(device);
-    let context = net.ask(question(&told.card, Stage::Embed, x, skip)).await?.output;
+    let chunks = prompts.iter().flat_map(|prompt| &prompt.chunks);
+    let rows: Vec<_> = chunks.map(|chunk| Tensor::from_slice(&chunk.ids)).collect();
+    let x = Tensor::stack(&rows, 0).to_device(device);
+    let features = net.ask(question(&told.card, Stage::Embed, x, skip)).await?.output;
+    let context = prompt::joined(&features, prompts);
     Ok([0, 1].map(|row| Conditioning::none().with("context", context.narrow(0, row, 1))))
 }
 

@@ -62,7 +62,7 @@ async fn every_class_of_malformed_field_is_named() {
         (json!({"widht": 8}), "/widht"),
         (json!({"webhook": {"url": "http://x"}}), "/webhook"),
         (json!({"strength": 0.5}), "/strength"),
-        (json!({"prompt_syntax": "weighted"}), "/prompt_syntax"),
+        (json!({"prompt_syntax": "wieghted"}), "/prompt_syntax"),
         (json!({"sampler": "dimm"}), "/sampler"),
         (json!({"sampler": {"name": "dimm"}}), "/sampler/name"),
         (json!({"sampler": {"name": "ddim", "etta": 1}}), "/sampler/etta"),

@@ -7,7 +7,7 @@ use crate::support::server::Home;
 /// C17: the text encoder folds capitals and white space, whatever kind of white space it is; the job's words stay as sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn capitals_and_white_space_make_no_other_picture() {
-    let home = Home::new().with("models__default", "emoji64");
+    let home = Home::new().with("models__default", "emoji64").with("engine__strict", "true");
     let server = home.start();
     let mut made = Vec::new();
     for prompt in ["a red heart", "A RED  Heart\n", "a\u{a0}red\theart", "a red hear"] {

@@ -58,6 +58,8 @@ fn generate_takes_what_a_request_takes() {
             "4",
             "--negative",
             "blur",
+            "--prompt-syntax",
+            "weighted",
             "a heart",
         ],
     );
@@ -85,6 +87,7 @@ fn wrong_use_is_2_and_says_what_is_wrong() {
         (&["generate", "--steps", "0"], "/steps: must be at least 1"),
         (&["generate", "--steps", "0", "--count", "17"], "/count: must be at most 16"),
         (&["generate", "--size", "64"], "64x64"),
+        (&["generate", "--prompt-syntax", "compel"], r#"/prompt_syntax: must be one of ["plain","weighted"]"#),
         (&["generate", "--sampler", "dimm"], "did you mean `ddim`?"),
         (&["generate", "--sampler", "{\"name\": "], "EOF"),
         (&["generate", "--model", "gausian"], "did you mean `gaussian`?"),

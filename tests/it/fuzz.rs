@@ -20,7 +20,10 @@ use darkroom::{
         Part, Sizes,
         file::{self, About, InversionFile},
     },
-    http::{a1111::infotext, caller::Caller, edit_request::EditRequest, edits, error::Problem, form::Form, json as documents},
+    http::{
+        a1111::infotext, caller::Caller, edit_request::EditRequest, edits, error::Problem, form::Form,
+        json as documents,
+    },
     model::format::safetensors,
     pixels::{decode, exif, latents, said},
 };

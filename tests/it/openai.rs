@@ -248,10 +248,9 @@ async fn models_have_other_names() {
     let missing = app.get("/v1/models/no%2Fsuch").await;
     assert_eq!((missing.status, &missing.json()["error"]["code"]), (404, &json!("model_not_found")));
     assert_eq!(app.delete("/v1/models/gaussian").await.status, 405);
-    let astray = darkroom::catalog::Catalog::open(
-        &app.app.config.models,
-        &[("x".to_owned(), "no-such".to_owned())].into_iter().collect(),
-    );
+    let mut config = app.app.config.clone();
+    config.openai.models.insert("x".into(), "no-such".into());
+    let astray = darkroom::catalog::Catalog::open(&config);
     assert!(astray.unwrap_err().to_string().starts_with("openai.models: "));
 }
 

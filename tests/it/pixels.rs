@@ -42,7 +42,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 /// The texts of a PNG by keyword, with the chunk that each came in; every rule of PNG that concerns them is asserted.
-fn texts(png: &[u8]) -> BTreeMap<String, (String, String)> {
+pub fn texts(png: &[u8]) -> BTreeMap<String, (String, String)> {
     assert_eq!(png[..8], [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a]);
     let (mut rest, mut found, mut kinds) = (&png[8..], BTreeMap::new(), Vec::new());
     while !rest.is_empty() {

@@ -110,7 +110,7 @@ pub struct Embeddings {
 }
 
 /// List samplers
-#[utoipa::path(get, path = "/sdapi/v1/samplers", tag = "a1111", responses((status = 200, body = Vec<Sampler>)))]
+#[utoipa::path(get, path = "/sdapi/v1/samplers", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Vec<Sampler>)))]
 pub async fn samplers() -> Json<Vec<Sampler>> {
     let sampler = |sampler: &super::names::Sampler| {
         let own = sampler.automatic.map(|name| ("scheduler".to_owned(), json!(name)));
@@ -120,7 +120,7 @@ pub async fn samplers() -> Json<Vec<Sampler>> {
 }
 
 /// List schedules
-#[utoipa::path(get, path = "/sdapi/v1/schedulers", tag = "a1111", responses((status = 200, body = Vec<Scheduler>)))]
+#[utoipa::path(get, path = "/sdapi/v1/schedulers", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Vec<Scheduler>)))]
 pub async fn schedulers() -> Json<Vec<Scheduler>> {
     let (name, label) = AUTOMATIC;
     let automatic = Scheduler { name, label, aliases: &[], default_rho: -1.0, need_inner_model: false };
@@ -135,7 +135,7 @@ pub async fn schedulers() -> Json<Vec<Scheduler>> {
 }
 
 /// List models
-#[utoipa::path(get, path = "/sdapi/v1/sd-models", tag = "a1111", responses((status = 200, body = Vec<Model>)))]
+#[utoipa::path(get, path = "/sdapi/v1/sd-models", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Vec<Model>)))]
 pub async fn models(State(app): State<Arc<App>>) -> Json<Vec<Model>> {
     let model = |card: &Arc<crate::model::Card>| Model {
         title: title(card),
@@ -149,20 +149,20 @@ pub async fn models(State(app): State<Arc<App>>) -> Json<Vec<Model>> {
 }
 
 /// List upscalers
-#[utoipa::path(get, path = "/sdapi/v1/upscalers", tag = "a1111", responses((status = 200, body = Vec<Upscaler>)))]
+#[utoipa::path(get, path = "/sdapi/v1/upscalers", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Vec<Upscaler>)))]
 pub async fn upscalers() -> Json<Vec<Upscaler>> {
     let upscaler = |name| Upscaler { name, model_name: None, model_path: None, model_url: None, scale: 4.0 };
     Json(UPSCALERS.iter().map(|(name, _)| upscaler(*name)).collect())
 }
 
 /// List scripts
-#[utoipa::path(get, path = "/sdapi/v1/scripts", tag = "a1111", responses((status = 200, body = Scripts)))]
+#[utoipa::path(get, path = "/sdapi/v1/scripts", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Scripts)))]
 pub async fn scripts() -> Json<Scripts> {
     Json(Scripts::default())
 }
 
 /// List embeddings
-#[utoipa::path(get, path = "/sdapi/v1/embeddings", tag = "a1111", responses((status = 200, body = Embeddings)))]
+#[utoipa::path(get, path = "/sdapi/v1/embeddings", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Embeddings)))]
 pub async fn embeddings() -> Json<Embeddings> {
     Json(Embeddings::default())
 }
@@ -171,8 +171,8 @@ pub async fn embeddings() -> Json<Embeddings> {
 macro_rules! nothing {
     ($name:ident, $path:literal, $title:literal) => {
         #[doc = $title]
-        #[utoipa::path(get, path = $path, tag = "a1111",
-                                    responses((status = 200, description = "None", body = Vec<Object>)))]
+        #[utoipa::path(get, path = $path, security(("key" = ["read"])), tag = "a1111",
+                                            responses((status = 200, description = "None", body = Vec<Object>)))]
         pub async fn $name() -> Json<[Value; 0]> {
             Json([])
         }

@@ -11,20 +11,20 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::settings::Settings;
-use crate::app::App;
+use crate::{app::App, job::Owner};
 
 /// Calls that wait for their pictures, and what callers have set. Nothing of it outlives the process.
 #[derive(Debug, Default)]
 pub struct Desk {
     calls: Mutex<Vec<Call>>,
-    settings: Mutex<HashMap<String, Settings>>,
+    settings: Mutex<HashMap<Owner, Settings>>,
 }
 
 /// One call that waits.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// Whose it is.
-    pub caller: String,
+    pub caller: Owner,
     /// Its job.
     pub job: Uuid,
     /// The name of the task that the client chose, or the job's id.
@@ -41,20 +41,20 @@ fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Desk {
     /// The calls of a caller, the oldest first.
-    pub fn calls(&self, caller: &str) -> Vec<Call> {
-        hold(&self.calls).iter().filter(|call| call.caller == caller).cloned().collect()
+    pub fn calls(&self, caller: &Owner) -> Vec<Call> {
+        hold(&self.calls).iter().filter(|call| call.caller == *caller).cloned().collect()
     }
 
     /// What a caller has set.
-    pub fn settings(&self, caller: &str) -> Settings {
+    pub fn settings(&self, caller: &Owner) -> Settings {
         hold(&self.settings).get(caller).cloned().unwrap_or_default()
     }
 
     /// Sets some of it, and keeps the rest.
-    pub fn set(&self, caller: &str, settings: Settings) {
+    pub fn set(&self, caller: &Owner, settings: Settings) {
         let mut all = hold(&self.settings);
         let before = all.remove(caller).unwrap_or_default();
-        all.insert(caller.to_owned(), settings.or(before));
+        all.insert(caller.clone(), settings.or(before));
     }
 }
 
@@ -66,11 +66,11 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// Takes a seat for a call.
-    pub fn take(app: &Arc<App>, call: Call) -> Self {
+    /// Takes a seat for a call; the job of one that may come back for it is `kept` when it goes away.
+    pub fn take(app: &Arc<App>, call: Call, kept: bool) -> Self {
         let job = call.job;
         hold(&app.desk.calls).push(call);
-        Self { app: app.clone(), job, ended: false }
+        Self { app: app.clone(), job, ended: kept }
     }
 
     /// The job has ended, or goes on without the call.

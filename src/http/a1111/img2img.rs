@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::{GrayImage, RgbImage, imageops::grayscale};
 use serde_json::{Map, Value, json};
 use tokio::task::spawn_blocking;
 
 use super::{
-    EVERYONE, answer,
+    answer,
     answer::Answer,
     canvas::{Canvas, Laying},
     errors::translated,
@@ -22,9 +22,12 @@ use super::{
 use crate::{
     app::App,
     http::{
-        body, edits,
+        body,
+        caller::Caller,
+        edits,
         error::{Problem, Result},
         form::Form,
+        submission::Asked,
     },
     job::Output,
     pixels,
@@ -42,14 +45,16 @@ const BLUR: u32 = 4;
 /// Change a picture
 ///
 /// Waits for the pictures, however long it takes; a client that goes away cancels them. They have the asked size.
-#[utoipa::path(post, path = "/sdapi/v1/img2img", tag = "a1111", request_body = read::Img2img,
+#[utoipa::path(post, path = "/sdapi/v1/img2img", security(("key" = ["edit"])), tag = "a1111", request_body = read::Img2img,
     responses((status = 200, body = Answer)))]
-pub async fn create(State(app): State<Arc<App>>, body::Json(document): body::Json) -> Result<Json<Answer>> {
-    if app.draining() {
-        return Err(Problem::draining());
-    }
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body::Json(document): body::Json,
+) -> Result<Json<Answer>> {
     let (wish, start) = read::img2img(document)?;
-    let settings = settings(&app, EVERYONE, &wish)?;
+    let settings = settings(&app, &caller.owner, &wish)?;
     let card = settings.card(&app);
     let mut native = native::request(&app, &wish, &settings, card)?;
     let canvas = canvas(&app, &start, size(&app, &wish, card)?).await?;
@@ -59,8 +64,10 @@ pub async fn create(State(app): State<Arc<App>>, body::Json(document): body::Jso
     if over.is_some() {
         document["output"] = json!(Output::default());
     }
-    let valid = edits::accept(&app, Form::Json(document)).await.map_err(translated)?;
-    let made = made(&app, EVERYONE, valid, &wish, over).await?;
+    let asked = Asked { app: &app, caller: &caller, headers: &headers, route: "sdapi/img2img" };
+    let accept = async |form| edits::accept(&app, &caller, form).await.map_err(translated);
+    let placed = asked.place(Form::Json(document), accept).await?;
+    let made = made(&app, placed, asked.kept(), &wish, over).await?;
     Ok(Json(answer::answer(made, &wish, &native, card, repeated(start))))
 }
 

@@ -44,9 +44,6 @@ pub mod txt2img;
 pub mod upscale;
 pub mod wish;
 
-/// The caller, where all are one.
-pub const EVERYONE: &str = "";
-
 /// Seconds that an answer took, as the original's server tells.
 const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
 

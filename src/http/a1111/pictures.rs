@@ -8,6 +8,7 @@ use crate::{
     error::Fault,
     http::{
         self,
+        caller::Caller,
         error::{Problem, Result},
         reference::{Earlier, fetch},
     },
@@ -20,7 +21,7 @@ use crate::{
 /// The fault of the field.
 pub async fn bytes(app: &App, pointer: &str, given: &str) -> Result<bytes::Bytes> {
     let given = Value::from(given);
-    let read = http::pictures::read(app, pointer, None, Some(&given)).await?;
+    let read = http::pictures::read((app, &Caller::anyone()), pointer, None, Some(&given)).await?;
     let read = read.map_err(|fault| Problem::invalid(vec![fault]))?;
     read.map(|picture| picture.bytes).ok_or_else(|| Problem::invalid(vec![Fault::new(pointer, "is missing")]))
 }
@@ -31,7 +32,7 @@ pub async fn bytes(app: &App, pointer: &str, given: &str) -> Result<bytes::Bytes
 /// The fault of the field.
 pub async fn read(app: &App, pointer: &str, given: &str) -> Result<RgbImage> {
     let fault = |message: String| Problem::invalid(vec![Fault::new(pointer, message)]);
-    let bytes = fetch(app, &Value::from(given), Earlier::Image).await?.map_err(fault)?;
+    let bytes = fetch(app, &Caller::anyone(), &Value::from(given), Earlier::Image).await?.map_err(fault)?;
     let most = app.config.limits.pixels;
     let decoded = tokio::task::spawn_blocking(move || pixels::decode(&bytes, most)).await;
     decoded.unwrap_or_else(|_| Err("cannot be decoded".into())).map(|decoded| decoded.rgb).map_err(fault)

@@ -37,7 +37,7 @@ pub struct Info {
 }
 
 /// Read what a picture says
-#[utoipa::path(post, path = "/sdapi/v1/png-info", tag = "a1111", request_body = Asked, responses((status = 200, body = Info)))]
+#[utoipa::path(post, path = "/sdapi/v1/png-info", security(("key" = ["read"])), tag = "a1111", request_body = Asked, responses((status = 200, body = Info)))]
 pub async fn show(State(app): State<Arc<App>>, body::Json(document): body::Json) -> Result<Json<Info>> {
     let asked: Asked = super::typed(document)?;
     let bytes = pictures::bytes(&app, "/image", &asked.image).await?;

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use super::{EVERYONE, answer::stamp, desk::Call};
+use super::{answer::stamp, desk::Call};
 use crate::{
     app::App,
-    http::{body, error::Result},
-    job::{Progress, Status},
+    http::{body, caller::Caller, error::Result},
+    job::{Owner, Progress, Status},
     store::Found,
 };
 
@@ -103,13 +103,13 @@ impl Seen {
 }
 
 /// The caller's calls, running ones first, then the oldest.
-async fn seen(app: &App, caller: &str) -> Result<Vec<Seen>> {
+async fn seen(app: &App, caller: &Owner) -> Result<Vec<Seen>> {
     let mut all = Vec::new();
     for call in app.desk.calls(caller) {
         if let Found::Here(job) = app.store.job(call.job).await?
             && !job.status.is_final()
         {
-            let job = app.with_progress(job);
+            let job = app.shown(job);
             all.push(Seen { call, running: job.status == Status::Running, progress: job.progress });
         }
     }
@@ -120,12 +120,16 @@ async fn seen(app: &App, caller: &str) -> Result<Vec<Seen>> {
 /// See how far it is
 ///
 /// Of the caller's calls that wait, the oldest that runs; `progress` and `job_count` are 0 when there is none.
-#[utoipa::path(get, path = "/sdapi/v1/progress", tag = "a1111", responses((status = 200, body = Told)),
+#[utoipa::path(get, path = "/sdapi/v1/progress", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Told)),
     params(("skip_current_image" = Option<bool>, Query, description = "Leave the preview out")))]
-pub async fn show(State(app): State<Arc<App>>, Query(query): Query<Vec<(String, String)>>) -> Result<Json<Told>> {
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<Json<Told>> {
     let skip =
         query.iter().any(|(key, value)| key == "skip_current_image" && ["true", "True", "1"].contains(&&**value));
-    let all = seen(&app, EVERYONE).await?;
+    let all = seen(&app, &caller.owner).await?;
     let Some(first) = all.first() else {
         return Ok(Json(told(0.0, 0.0, state(None, 0), None)));
     };
@@ -169,9 +173,9 @@ async fn preview(app: &App, call: &Call) -> Option<String> {
 /// Interrupt
 ///
 /// The caller's running pictures end with what is there of them, and the calls that wait for them are answered with that.
-#[utoipa::path(post, path = "/sdapi/v1/interrupt", tag = "a1111", responses((status = 200, body = Object)))]
-pub async fn interrupt(State(app): State<Arc<App>>) -> Result<Json<Value>> {
-    for seen in seen(&app, EVERYONE).await?.iter().filter(|seen| seen.running) {
+#[utoipa::path(post, path = "/sdapi/v1/interrupt", security(("key" = ["generate"]), ("key" = ["edit"])), tag = "a1111", responses((status = 200, body = Object)))]
+pub async fn interrupt(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>> {
+    for seen in seen(&app, &caller.owner).await?.iter().filter(|seen| seen.running) {
         app.engine.interrupt(seen.call.job);
     }
     Ok(Json(json!({})))
@@ -180,19 +184,19 @@ pub async fn interrupt(State(app): State<Arc<App>>) -> Result<Json<Value>> {
 /// Skip
 ///
 /// As `interrupt`, for the oldest running call alone.
-#[utoipa::path(post, path = "/sdapi/v1/skip", tag = "a1111", responses((status = 200, description = "null")))]
-pub async fn skip(State(app): State<Arc<App>>) -> Result<Json<Value>> {
-    if let Some(seen) = seen(&app, EVERYONE).await?.iter().find(|seen| seen.running) {
+#[utoipa::path(post, path = "/sdapi/v1/skip", security(("key" = ["generate"]), ("key" = ["edit"])), tag = "a1111", responses((status = 200, description = "null")))]
+pub async fn skip(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>> {
+    if let Some(seen) = seen(&app, &caller.owner).await?.iter().find(|seen| seen.running) {
         app.engine.interrupt(seen.call.job);
     }
     Ok(Json(Value::Null))
 }
 
 /// See how far a task is
-#[utoipa::path(post, path = "/internal/progress", tag = "a1111", request_body = Asked, responses((status = 200, body = Task)))]
-pub async fn task(State(app): State<Arc<App>>, body::Json(asked): body::Json) -> Result<Json<Task>> {
+#[utoipa::path(post, path = "/internal/progress", security(("key" = ["read"])), tag = "a1111", request_body = Asked, responses((status = 200, body = Task)))]
+pub async fn task(State(app): State<Arc<App>>, caller: Caller, body::Json(asked): body::Json) -> Result<Json<Task>> {
     let asked: Asked = super::typed(asked)?;
-    let all = seen(&app, EVERYONE).await?;
+    let all = seen(&app, &caller.owner).await?;
     let Some(seen) = all.iter().find(|seen| seen.call.task == asked.id_task) else {
         let gone = Task { completed: true, ..task_of(None) };
         return Ok(Json(gone));

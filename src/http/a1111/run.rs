@@ -20,7 +20,7 @@ use crate::{
     http::{
         error::{Problem, Result},
         images,
-        valid::Valid,
+        submission::Placed,
     },
     job::{Generation, ImageState, Job, Output},
     pixels::{self, PictureText},
@@ -50,15 +50,20 @@ pub struct Made {
     pub texts: Vec<String>,
 }
 
-/// Stores the job of a valid request and waits for its pictures. A client that goes away meanwhile cancels it.
+/// Waits for the pictures of a job. A client that goes away meanwhile cancels it, unless it is `kept`.
 ///
 /// # Errors
-/// The service is on its way down, the queue is full, the job failed.
-pub async fn made(app: &Arc<App>, caller: &str, valid: Valid, wish: &Wish, over: Option<Over>) -> Result<Made> {
-    let job = app.submit(valid, None).await?;
+/// The service is on its way down, the job failed.
+pub async fn made(
+    app: &Arc<App>,
+    Placed { job, .. }: Placed,
+    kept: bool,
+    wish: &Wish,
+    over: Option<Over>,
+) -> Result<Made> {
     let task = wish.force_task_id.clone().unwrap_or_else(|| job.id.to_string());
-    let call = Call { caller: caller.to_owned(), job: job.id, task, steps: wish.steps, since: Instant::now() };
-    let seat = Seat::take(app, call);
+    let call = Call { caller: job.owner.clone(), job: job.id, task, steps: wish.steps, since: Instant::now() };
+    let seat = Seat::take(app, call, kept);
     let ended = app.wait(job.id, FOR_EVER).await?;
     seat.leave();
     let job = ended.ok_or_else(Problem::draining)?;

@@ -41,7 +41,7 @@ pub struct Asked {
 }
 
 /// See the memory
-#[utoipa::path(get, path = "/sdapi/v1/memory", tag = "a1111", responses((status = 200, body = Memory)))]
+#[utoipa::path(get, path = "/sdapi/v1/memory", security(("key" = ["read"])), tag = "a1111", responses((status = 200, body = Memory)))]
 pub async fn memory() -> Json<Memory> {
     let total = kilobytes("/proc/meminfo", "MemTotal:") * 1024;
     let used = kilobytes("/proc/self/status", "VmRSS:") * 1024;
@@ -59,7 +59,7 @@ fn kilobytes(path: &str, name: &str) -> u64 {
 /// Describe a picture
 ///
 /// There is no model here that does; the picture is looked at and refused.
-#[utoipa::path(post, path = "/sdapi/v1/interrogate", tag = "a1111", request_body = Asked,
+#[utoipa::path(post, path = "/sdapi/v1/interrogate", security(("key" = ["read"])), tag = "a1111", request_body = Asked,
     responses((status = 422, description = "No model here describes pictures", body = super::errors::Document)))]
 pub async fn interrogate(State(app): State<Arc<App>>, body::Json(document): body::Json) -> Result<Json<Value>> {
     let asked: Asked = super::typed(document)?;
@@ -74,7 +74,7 @@ macro_rules! done {
         #[doc = $title]
         #[doc = ""]
         #[doc = $about]
-        #[utoipa::path(post, path = $path, tag = "a1111", responses((status = 200, description = "null")))]
+        #[utoipa::path(post, path = $path, security(("key" = ["read"])), tag = "a1111", responses((status = 200, description = "null")))]
         pub async fn $name() -> Json<Value> {
             Json(Value::Null)
         }

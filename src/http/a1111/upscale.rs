@@ -127,7 +127,7 @@ pub struct Many {
 }
 
 /// Make a picture larger
-#[utoipa::path(post, path = "/sdapi/v1/extra-single-image", tag = "a1111",
+#[utoipa::path(post, path = "/sdapi/v1/extra-single-image", security(("key" = ["edit"])), tag = "a1111",
     request_body(content = How, example = json!({ "image": super::read::PICTURE, "upscaler_1": "Lanczos", "upscaling_resize": 2 })),
     responses((status = 200, body = One)))]
 pub async fn one(State(app): State<Arc<App>>, body::Json(document): body::Json) -> Result<Json<One>> {
@@ -138,7 +138,7 @@ pub async fn one(State(app): State<Arc<App>>, body::Json(document): body::Json) 
 }
 
 /// Make pictures larger
-#[utoipa::path(post, path = "/sdapi/v1/extra-batch-images", tag = "a1111",
+#[utoipa::path(post, path = "/sdapi/v1/extra-batch-images", security(("key" = ["edit"])), tag = "a1111",
     request_body(content = How, example = json!({ "imageList": [{ "data": super::read::PICTURE, "name": "one" }], "upscaler_1": "Lanczos" })),
     responses((status = 200, body = Many)))]
 pub async fn many(State(app): State<Arc<App>>, body::Json(document): body::Json) -> Result<Json<Many>> {

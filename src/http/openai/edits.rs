@@ -37,12 +37,7 @@ use crate::{
 #[utoipa::path(post, path = "/v1/images/edits", security(("key" = ["edit"])), tag = "openai",
     request_body(content((ImageEditForm = "multipart/form-data"), (ImageEdit = "application/json"))), responses(
     (status = 200, description = "The pictures", content((Answer = "application/json"), (Picture = "text/event-stream")))))]
-pub async fn create(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    raw: Raw,
-) -> Result<Response> {
+pub async fn create(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap, raw: Raw) -> Result<Response> {
     let base = address::base(&app.config.http, &headers);
     let (wish, manner) = translated((&app, &caller), &base, raw).await?;
     let asked = Asked { app: &app, caller: &caller, headers: &headers, route: "images/edits" };

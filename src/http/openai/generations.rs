@@ -5,14 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde_json::Value;
 
-use super::{
-    answer::Answer,
-    bodies::ImageGeneration,
-    request::Wish,
-    route::Route,
-    stream::Picture,
-    waiting::answer,
-};
+use super::{answer::Answer, bodies::ImageGeneration, request::Wish, route::Route, stream::Picture, waiting::answer};
 use crate::{
     app::App,
     http::{body, caller::Caller, error::Result, generations, submission::Asked},

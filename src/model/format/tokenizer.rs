@@ -113,12 +113,31 @@ impl Tokenizer {
     /// Token ids of a text: as many as the text encoder reads, truncated or padded. Time is linear in the text but for a
     /// logarithm.
     pub fn encode(&self, text: &str) -> Tokens {
-        let words = self.tokens(text);
-        let room = self.length - 2;
-        let kept = words.iter().take(room).map(|id| i64::from(*id));
-        let mut ids: Vec<_> = [self.begin].into_iter().chain(kept).chain([self.end]).collect();
-        ids.resize(self.length, self.pad);
-        Tokens { ids, dropped: words.len().saturating_sub(room) }
+        let ids = self.ids(text);
+        Tokens { ids: self.framed(&ids), dropped: ids.len().saturating_sub(self.room()) }
+    }
+
+    /// Token ids of the text alone, however many.
+    pub fn ids(&self, text: &str) -> Vec<i64> {
+        self.tokens(text).into_iter().map(i64::from).collect()
+    }
+
+    /// Tokens of a text that the text encoder has room for between begin and end.
+    pub fn room(&self) -> usize {
+        self.length - 2
+    }
+
+    /// Begin, as many of the ids as there is room for, end, padding.
+    pub fn framed(&self, ids: &[i64]) -> Vec<i64> {
+        let kept = &ids[..ids.len().min(self.room())];
+        let mut framed = [&[self.begin], kept, &[self.end]].concat();
+        framed.resize(self.length, self.pad);
+        framed
+    }
+
+    /// The token of a comma that stands alone, where the vocabulary has one.
+    pub fn comma(&self) -> Option<i64> {
+        self.inner.token_to_id(&format!(",{WORD_END}")).map(i64::from)
     }
 
     /// How many tokens of a text the text encoder reads, begin and end not counted.
@@ -131,7 +150,7 @@ impl Tokenizer {
     /// that found no room are left out.
     pub fn words(&self, text: &str) -> Vec<Range<usize>> {
         let mut tokens = self.tokens(text);
-        tokens.truncate(self.length - 2);
+        tokens.truncate(self.room());
         let (mut words, mut start) = (Vec::new(), 1);
         for (end, id) in (2..).zip(&tokens) {
             if end > tokens.len() || self.ends_word(*id) {

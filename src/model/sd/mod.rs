@@ -164,7 +164,7 @@ fn card(dir: &Path) -> Result<Card> {
 fn text(dir: &Path, config: &ClipConfig) -> Result<Text> {
     let tokenizer = tokenizer(dir, config)?;
     let tokens = i64::try_from(tokenizer.encode("").ids.len()).unwrap_or(0);
-    Ok(Text { tokenizer, layers: config.layers, shape: [tokens, config.width] })
+    Ok(Text { tokenizer, layers: config.layers, chunks: 1, shape: [tokens, config.width] })
 }
 
 /// The tokenizer, whose every token the text encoder must know.

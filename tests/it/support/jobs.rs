@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use darkroom::{
-    job::{File, Format, Generation, Image, Job, Kind, Output, Progress, Request, Status},
+    job::{File, Format, Generation, Image, Job, Kind, Output, Progress, PromptSyntax, Request, Status},
     store::NewJob,
 };
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ pub fn generation(prompt: &str, count: u32) -> Generation {
         width: 64,
         height: 64,
         clip_skip: 0,
-        prompt_syntax: "plain".into(),
+        prompt_syntax: PromptSyntax::Plain,
         steps: Some(4),
         sampler: json!({"name": "ddim", "eta": 0.0}),
         schedule: json!({"name": "trailing"}),
