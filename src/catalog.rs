@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 
 use crate::{
-    config::{Config, Limits, Models},
+    config::{Config, Limits},
     model::{self, Card, gaussian},
     registry::unknown,
 };

@@ -98,10 +98,10 @@ fn every_answer_is_as_the_description_says() {
 
 #[test]
 fn webuiapi_makes_and_changes_pictures() {
-    drive(&Home::new().with("models__default", "emoji64"), "webuiapi_pictures.py");
+    drive(&embedded(), "webuiapi_pictures.py", &[]);
 }
 
 #[test]
 fn webuiapi_asks_interrupts_and_sets() {
-    drive(&Home::new().with("models__default", "emoji64"), "webuiapi_server.py");
+    drive(&embedded(), "webuiapi_server.py", &[]);
 }

@@ -53,6 +53,7 @@ pub fn request(app: &App, wish: &Wish, settings: &Settings, card: &Card) -> Resu
         "model": &*card.id,
         "prompt": wish.prompt,
         "negative_prompt": wish.negative_prompt,
+        "prompt_syntax": "weighted",
         "count": wish.batch_size * wish.n_iter,
         "width": size.0,
         "height": size.1,
