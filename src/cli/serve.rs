@@ -25,7 +25,7 @@ impl Arguments {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let tls = tls::acceptor(&config.http)?;
         let app = App::start(config).await?;
-        if app.guarded && app.tokens.is_none() && app.store.keys().await?.is_empty() {
+        if app.door.guarded && app.door.tokens.is_none() && app.store.keys().await?.is_empty() {
             tracing::warn!("a key is needed and there is none yet: `darkroom keys add NAME` makes one");
         }
         let listener = TcpListener::bind(&listen).await.with_context(|| format!("http.listen {listen}"))?;
@@ -47,7 +47,7 @@ fn greeting(app: &App, address: &str) -> String {
     let wish = if model.text.is_some() { r#"{"prompt": "a red heart, twemoji style"}"# } else { r#"{"label": 0}"# };
     let secure = !app.config.http.tls_certificate.as_os_str().is_empty();
     let base = format!("{}://{address}", if secure { "https" } else { "http" });
-    let key = if app.guarded { "-H 'authorization: Bearer dk_...' " } else { "" };
+    let key = if app.door.guarded { "-H 'authorization: Bearer dk_...' " } else { "" };
     format!(
         "darkroom {} serves {} on {base}\n\
          docs:      {base}/docs\n\

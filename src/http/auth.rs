@@ -92,7 +92,7 @@ async fn admitted(app: &App, needs: &Needs, request: &mut Request) -> Result<Cal
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let scopes = needs.scopes(request.method(), route.as_deref());
     let metrics = route.as_deref() == Some("/metrics") && app.config.auth.public_metrics;
-    if !app.guarded || scopes.is_empty() || metrics || by_link(app, request) {
+    if !app.door.guarded || scopes.is_empty() || metrics || by_link(app, request) {
         return Ok(Caller::anyone());
     }
     let caller = identify(app, request.headers()).await?.ok_or_else(unknown)?;
@@ -110,7 +110,9 @@ fn by_link(app: &App, request: &Request) -> bool {
     let query = request.uri().query().filter(|_| reads).unwrap_or_default();
     let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     let (Some(expires), Some(signature)) = (value("expires"), value("signature")) else { return false };
-    expires.parse().is_ok_and(|expires| app.links.open(request.uri().path(), (expires, signature), Timestamp::now()))
+    expires
+        .parse()
+        .is_ok_and(|expires| app.door.links.open(request.uri().path(), (expires, signature), Timestamp::now()))
 }
 
 /// Who the header's key or token belongs to.
@@ -122,7 +124,7 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<Option<Caller>> {
         let key = found.filter(|(key, _)| opens && key.revoked_at.is_none());
         return Ok(key.map(|(key, _)| Caller::of_key(&key)));
     }
-    let Some(tokens) = &app.tokens else { return Ok(None) };
+    let Some(tokens) = &app.door.tokens else { return Ok(None) };
     Ok(tokens.read(&given).await.map(Caller::of_token))
 }
 

@@ -11,7 +11,7 @@ use crate::config::Cors;
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// Headers of answers that a page may read.
-const EXPOSED: [&str; 16] = [
+const EXPOSED: [&str; 13] = [
     "etag",
     "location",
     "preference-applied",
@@ -21,9 +21,6 @@ const EXPOSED: [&str; 16] = [
     "retry-after",
     "retry-after-ms",
     "x-process-time",
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-reset-requests",
     "x-request-id",
     "x-should-retry",
     "idempotency-replayed",

@@ -3,7 +3,7 @@
 //! A handler answers with a [`Problem`]. It travels as a response extension, and the outermost layer writes the document,
 //! because only there the path and the request's id are known.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -15,12 +15,12 @@ use utoipa::ToSchema;
 
 use crate::{
     error::{Code, Fault},
-    http::{problems, quota::SHOULD_RETRY},
+    http::problems,
     store::{Found, StoreError},
 };
 
-/// Seconds after which a refused client may try again.
-const RETRY_AFTER_S: u32 = 5;
+/// After which a refused client may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Characters of a detail or message that are sent; what users sent may be in it, and may be long.
 const LONGEST: usize = 500;
@@ -191,9 +191,14 @@ impl Problem {
         }
     }
 
+    /// The same problem, which may be gone after this time.
+    pub fn after(self, wait: Duration) -> Self {
+        let ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.with(header::RETRY_AFTER, ms.div_ceil(1000)).with(HeaderName::from_static("retry-after-ms"), ms)
+    }
+
     fn retry(self) -> Self {
-        let milliseconds = HeaderName::from_static("retry-after-ms");
-        self.with(header::RETRY_AFTER, RETRY_AFTER_S).with(milliseconds, RETRY_AFTER_S * 1000)
+        self.after(RETRY_AFTER)
     }
 }
 
@@ -232,9 +237,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Spent { spent, allowed } => {
                 let detail = format!("{spent} of the {allowed} row evaluations that this key has in a day are spent");
-                Self::new(Code::RateLimited, detail)
-                    .with(header::RETRY_AFTER, until_midnight())
-                    .with(SHOULD_RETRY, "false")
+                Self::new(Code::RateLimited, detail).after(until_midnight()).final_for_retries()
             }
             other => Self::internal(other),
         }
@@ -288,11 +291,11 @@ pub struct OpenAiError {
     code: Code,
 }
 
-/// Seconds until the day ends (UTC).
-fn until_midnight() -> u32 {
+/// Until the day ends (UTC).
+fn until_midnight() -> Duration {
     const DAY_S: i64 = 24 * 3600;
     let left = DAY_S - Timestamp::now().as_second().rem_euclid(DAY_S);
-    u32::try_from(left).unwrap_or(1)
+    Duration::from_secs(left.unsigned_abs())
 }
 
 /// A pointer as OpenAI writes the place of a field, its levels parted by dots.

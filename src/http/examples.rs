@@ -21,7 +21,7 @@ pub fn heart() -> String {
 /// # Errors
 /// The store.
 pub async fn fill(app: &App, mut api: Value) -> Result<Value> {
-    let jobs = match app.guarded {
+    let jobs = match app.door.guarded {
         true => Vec::new(),
         false => app.store.list(&Filter { limit: LOOKED_AT, ..Filter::default() }).await?,
     };

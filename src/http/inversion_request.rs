@@ -81,6 +81,7 @@ pub struct InversionRequest {
     #[schema(schema_with = metadata)]
     pub metadata: BTreeMap<String, String>,
     /// Where the job's news go; signed as Standard Webhooks says, and sent again until they are taken.
+    #[schema(value_type = WebhookWish)]
     pub webhook: Option<WebhookWish>,
 }
 

@@ -1,7 +1,9 @@
 //! What a key may ask for in a minute, and how its holder is told.
 
+use std::time::Duration;
+
 use axum::{
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue},
     response::Response,
 };
 
@@ -16,9 +18,6 @@ use crate::{
     meters::{Standing, TooFast, Unit},
 };
 
-/// Tells clients that retry by themselves that it would not help.
-pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-
 /// Counts a request; answers how its caller stands, where they have a limit.
 ///
 /// # Errors
@@ -26,7 +25,7 @@ pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 pub fn request(app: &App, caller: &Caller) -> Result<Option<Standing>> {
     let limit = caller.requests_per_minute(&app.config.quota);
     let (Some(owner), Some(limit)) = (&caller.owner, limit) else { return Ok(None) };
-    match app.meters.count(owner, Unit::Requests, limit, 1) {
+    match app.door.meters.count(owner, Unit::Requests, limit, 1) {
         Ok(standing) => Ok(Some(standing)),
         Err(TooFast::After(wait)) => Err(too_fast(format!("the key may send {limit} requests in a minute"), wait)
             .with(HeaderName::from_static("ratelimit-limit"), limit.get())
@@ -43,7 +42,7 @@ pub fn work(app: &App, caller: &Caller, cost: Cost) -> Result<()> {
     let limit = caller.row_evaluations_per_minute(&app.config.quota);
     let (Some(owner), Some(limit)) = (&caller.owner, limit) else { return Ok(()) };
     let work = cost.work;
-    match app.meters.count(owner, Unit::Work, limit, u32::try_from(work).unwrap_or(u32::MAX)) {
+    match app.door.meters.count(owner, Unit::Work, limit, u32::try_from(work).unwrap_or(u32::MAX)) {
         Ok(_) => Ok(()),
         Err(TooFast::After(wait)) => {
             Err(too_fast(format!("this is {work} row evaluations, and the key may ask for {limit} in a minute"), wait))
@@ -56,9 +55,8 @@ pub fn work(app: &App, caller: &Caller, cost: Cost) -> Result<()> {
     }
 }
 
-fn too_fast(detail: String, wait: std::time::Duration) -> Problem {
-    let seconds = u32::try_from(wait.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX).max(1);
-    Problem::new(Code::RateLimited, detail).with(header::RETRY_AFTER, seconds)
+fn too_fast(detail: String, wait: Duration) -> Problem {
+    Problem::new(Code::RateLimited, detail).after(wait)
 }
 
 /// Says in an answer how its caller stands.

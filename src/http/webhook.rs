@@ -48,6 +48,6 @@ impl WebhookWish {
 /// 422
 pub fn outside(app: &App, webhook: Option<&Webhook>) -> Result<()> {
     let url = webhook.and_then(|webhook| address::parse(&webhook.url).ok());
-    let refused = url.and_then(|url| app.guard.allows(&url).err());
+    let refused = url.and_then(|url| app.door.guard.allows(&url).err());
     refused.map_or(Ok(()), |message| Err(Problem::invalid(vec![Fault::new("/webhook/url", message)])))
 }

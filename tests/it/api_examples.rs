@@ -25,7 +25,11 @@ fn pressed(api: &Value) -> Vec<Pressed> {
                     path = path.replace(&format!("{{{name}}}"), example);
                 }
             }
-            let body = &operation["requestBody"]["content"]["application/json"];
+            let content = &operation["requestBody"]["content"];
+            if content["multipart/form-data"].is_object() && content["application/json"].is_null() {
+                continue; // whoever presses it chooses a file first
+            }
+            let body = &content["application/json"];
             let body = (!body.is_null()).then(|| example(api, body));
             all.push(Pressed { method: method.to_uppercase().parse().unwrap(), path, body });
         }
@@ -60,8 +64,9 @@ async fn every_operation_has_an_example_that_works() {
     }
     let api = app.get("/openapi.json?examples=newest").await.json();
     for Pressed { method, path, body } in pressed(&api) {
-        if path.ends_with("/events") {
-            continue; // they do not end while the job runs; tests of their own read them
+        // Streams do not end while the job runs; tests of their own read them. No model here describes pictures.
+        if path.ends_with("/events") || path.ends_with("/interrogate") {
+            continue;
         }
         let request = app.request(method.clone(), &path).header("prefer", "wait=60");
         let request = if let Some(body) = &body { request.json(body) } else { request };

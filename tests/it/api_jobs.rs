@@ -43,6 +43,7 @@ async fn an_accepted_job_in_full() {
       "created_at": "[time]",
       "engine": null,
       "error": null,
+      "estimated_wait_ms": null,
       "files": [],
       "finished_at": null,
       "id": "[id]",

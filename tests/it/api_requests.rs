@@ -60,7 +60,8 @@ async fn every_class_of_malformed_field_is_named() {
         (json!({"metadata": {"é".repeat(33): "x"}}), &format!("/metadata/{}", "é".repeat(33))),
         // Unknown words.
         (json!({"widht": 8}), "/widht"),
-        (json!({"webhook": {"url": "http://x"}}), "/webhook"),
+        (json!({"webhook": {"url": "x"}}), "/webhook/url"),
+        (json!({"webhook": {"url": "https://x.org", "evens": []}}), "/webhook/evens"),
         (json!({"strength": 0.5}), "/strength"),
         (json!({"prompt_syntax": "wieghted"}), "/prompt_syntax"),
         (json!({"sampler": "dimm"}), "/sampler"),

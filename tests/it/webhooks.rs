@@ -105,7 +105,7 @@ async fn news_are_signed_as_standard_webhooks_says() {
     types.sort();
     assert_eq!(types, ["job.started", "job.succeeded"]);
 
-    let secret = app.app.signer.secret(&None);
+    let secret = app.app.door.signer.secret(&None);
     let check = standardwebhooks::Webhook::new(&secret).unwrap();
     for got in [&first, &second] {
         let mut headers = HeaderMap::new();
@@ -158,9 +158,9 @@ async fn each_key_has_a_secret_of_its_own() {
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         headers.insert(name, got.header(name).parse().unwrap());
     }
-    let own = app.app.signer.secret(&Some(keys[0].0.owner().into()));
+    let own = app.app.door.signer.secret(&Some(keys[0].0.owner().into()));
     let verify = |secret: &str| standardwebhooks::Webhook::new(secret).unwrap().verify(got.body.as_bytes(), &headers);
-    assert!(verify(&own).is_ok() && verify(&app.app.signer.secret(&None)).is_err());
+    assert!(verify(&own).is_ok() && verify(&app.app.door.signer.secret(&None)).is_err());
 }
 
 #[tokio::test]

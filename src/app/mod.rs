@@ -14,20 +14,22 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    access::{Links, jwt::Tokens},
     catalog::Catalog,
-    config::{Config, Switch},
+    config::Config,
     engine::{
         Engine, EngineParts,
         events::{Event, EventId, Events, Preview, Subscription},
     },
     http::{a1111::desk::Desk, cors, tls, valid::Valid},
     job::{File, Format, Image, Job, Owner, Progress, Request, Status},
-    meters::Meters,
     metrics::Metrics,
     store::{self, Allowance, Found, NewJob, Once, Store, blobs::Blobs, sqlite::SqliteStore, sweep},
-    webhooks::{Webhooks, guard::Guard, signature::Signer},
+    webhooks::Webhooks,
 };
+
+mod door;
+
+pub use door::{Door, kept};
 
 /// How long threads get for what they compute or load when the service ends.
 const LAST_FORWARD: Duration = Duration::from_secs(5);
@@ -46,18 +48,8 @@ pub struct App {
     pub engine: Engine,
     /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Whether a key is needed.
-    pub guarded: bool,
-    /// What else opens the service beside keys.
-    pub tokens: Option<Tokens>,
-    /// Addresses of pictures and files.
-    pub links: Links,
-    /// How fast each key may go.
-    pub meters: Meters,
-    /// Where webhooks may go.
-    pub guard: Guard,
-    /// How webhooks are signed.
-    pub signer: Signer,
+    /// Who gets in, how fast, and what the service signs.
+    pub door: Door,
     /// Who waits for pictures in AUTOMATIC1111's dialect.
     pub desk: Desk,
     /// Ends streams and waits when the service closes.
@@ -74,49 +66,24 @@ impl App {
         tls::provide();
         cors::layer(&config.cors).map_err(anyhow::Error::msg)?;
         let catalog = Catalog::open(&config)?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.database_url).await?);
+        let store = recovered(&config).await?;
         let blobs = Blobs::open(&config.store.blob_url)?;
-        let (again, failed) = store.recover().await?;
-        if again + failed > 0 {
-            tracing::warn!(again, failed, "the last run ended in the middle of jobs");
-        }
         let metrics = Arc::new(Metrics::new());
-        let guarded = guarded(&config);
-        let tokens = if guarded { Tokens::new(&config.auth)? } else { None };
-        let links = if guarded { signed(&config, &*store).await? } else { Links::plain() };
+        let door = Door::open(&config, &*store).await?;
         let parts = EngineParts {
             config: config.clone(),
             catalog: catalog.clone(),
             store: store.clone(),
             blobs: blobs.clone(),
             metrics: metrics.clone(),
-            events: Events::new(config.limits.event_bytes).linked(links.clone()),
+            events: Events::new(config.limits.event_bytes).linked(door.links.clone()),
         };
         let engine = Engine::start(parts)?;
         sweep::spawn(store.clone(), blobs.clone(), &config.store);
-        let signer = Signer::new(kept(&*store, "webhook_secret", &config.webhooks.secret).await?);
-        let (shared, guard) =
-            ((store.clone(), links.clone(), metrics.clone()), Guard::new(&config.webhooks.private_hosts));
-        Webhooks::spawn(&config.webhooks, signer.clone(), shared)?;
-        let (desk, meters) = (Desk::default(), Meters::default());
-        let (closing, draining) = (CancellationToken::new(), AtomicBool::new(false));
-        Ok(Arc::new(Self {
-            config,
-            catalog,
-            store,
-            blobs,
-            engine,
-            metrics,
-            guarded,
-            tokens,
-            links,
-            meters,
-            guard,
-            signer,
-            desk,
-            closing,
-            draining,
-        }))
+        let shared = (store.clone(), door.links.clone(), metrics.clone());
+        Webhooks::spawn(&config.webhooks, door.signer.clone(), shared)?;
+        let (desk, closing, draining) = (Desk::default(), CancellationToken::new(), AtomicBool::new(false));
+        Ok(Arc::new(Self { config, catalog, store, blobs, engine, metrics, door, desk, closing, draining }))
     }
 
     /// Whether the service is on its way down and takes no new jobs.
@@ -245,7 +212,7 @@ impl App {
             let wait = self.engine.wait(job.id);
             job.estimated_wait_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         }
-        self.links.sign(job)
+        self.door.links.sign(job)
     }
 }
 
@@ -264,32 +231,14 @@ pub struct Terms {
     pub row_evaluations_per_day: Option<u64>,
 }
 
-/// Whether a key is needed: where nothing is said, on any address that other machines reach.
-fn guarded(config: &Config) -> bool {
-    match config.auth.required {
-        Switch::On => true,
-        Switch::Off => false,
-        Switch::Auto => !config.http.is_loopback(),
+/// The store, in which what an unclean end left in the middle waits again.
+async fn recovered(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let store = SqliteStore::open(&config.store.database_url).await?;
+    let (again, failed) = store.recover().await?;
+    if again + failed > 0 {
+        tracing::warn!(again, failed, "the last run ended in the middle of jobs");
     }
-}
-
-/// Addresses signed by the configured secret, else by one that is drawn once for each database.
-async fn signed(config: &Config, store: &dyn Store) -> anyhow::Result<Links> {
-    let key = kept(store, "link_secret", &config.auth.link_secret).await?;
-    Ok(Links::signed(&key, config.auth.link_life_s))
-}
-
-/// The configured secret, else one that is drawn once for each database.
-///
-/// # Errors
-/// The store, or a system without randomness.
-pub async fn kept(store: &dyn Store, name: &str, configured: &str) -> anyhow::Result<Vec<u8>> {
-    if !configured.is_empty() {
-        return Ok(configured.as_bytes().to_vec());
-    }
-    let mut drawn = [0; 32];
-    getrandom::fill(&mut drawn)?;
-    Ok(store.keep(name, &drawn).await?)
+    Ok(Arc::new(store))
 }
 
 fn new_job(valid: Valid) -> Job {
