@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use darkroom::config::Strict;
+use darkroom::config::Switch;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ async fn with_chunks(chunks: usize) -> TestApp {
     TestApp::with(|config| {
         config.models.dir = concat!(env!("CARGO_MANIFEST_DIR"), "/models").into();
         config.models.default = "emoji64".into();
-        config.engine.strict = Strict::On;
+        config.engine.strict = Switch::On;
         config.limits.prompt_chunks = chunks;
     })
     .await
