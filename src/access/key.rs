@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Scope, Scopes};
+use super::Scopes;
 
 /// An API key, without its secrets.
 #[derive(Clone, Debug)]
@@ -41,10 +41,5 @@ impl Key {
     /// Whose the jobs of this key are.
     pub fn owner(&self) -> String {
         format!("key:{}", self.id)
-    }
-
-    /// Whether it may do what any of these scopes allow.
-    pub fn may(&self, any: &[Scope]) -> bool {
-        self.scopes.contains(&Scope::Admin) || any.iter().any(|scope| self.scopes.contains(scope))
     }
 }

@@ -258,3 +258,23 @@ async fn a_client_that_goes_away_cancels_its_pictures() {
     }
     panic!("it goes on");
 }
+
+/// C16 as its users type it, and weights that count.
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_are_read_with_their_weights_and_brackets_never_hang() {
+    let app = crate::api_edits::trained().await;
+    let wish =
+        |prompt: &str| json!({"prompt": prompt, "width": 64, "height": 64, "steps": 2, "seed": 7, "cfg_scale": 3});
+    for prompt in ["(".repeat(5000).as_str(), "((((a", "a)))", "(a:)", "(a:1e9)", "[[]]", "BREAK BREAK", r"\(a\)", "\\"]
+    {
+        let began = std::time::Instant::now();
+        let answer = txt2img(&app, &wish(prompt)).await;
+        assert_eq!(answer.status, 200, "{prompt:.20}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{prompt:.20}: {:?}", began.elapsed());
+    }
+    let plain = files(&txt2img(&app, &wish("a red heart, twemoji style")).await);
+    assert_ne!(files(&txt2img(&app, &wish("a (red:1.4) heart, twemoji style")).await), plain);
+    let twice = [wish("a ((red)) heart, twemoji style"), wish("a (red:1.21) heart, twemoji style")];
+    let [twice, said] = twice.each_ref().map(|wish| txt2img(&app, wish));
+    assert_eq!(pixels(&twice.await), pixels(&said.await));
+}

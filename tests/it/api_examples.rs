@@ -25,6 +25,9 @@ fn pressed(api: &Value) -> Vec<Pressed> {
                     path = path.replace(&format!("{{{name}}}"), example);
                 }
             }
+            if path.ends_with("/interrogate") {
+                continue; // no model here describes pictures
+            }
             let content = &operation["requestBody"]["content"];
             if content["multipart/form-data"].is_object() && content["application/json"].is_null() {
                 continue; // whoever presses it chooses a file first
@@ -64,8 +67,8 @@ async fn every_operation_has_an_example_that_works() {
     }
     let api = app.get("/openapi.json?examples=newest").await.json();
     for Pressed { method, path, body } in pressed(&api) {
-        // Streams do not end while the job runs; tests of their own read them. No model here describes pictures.
-        if path.ends_with("/events") || path.ends_with("/interrogate") {
+        // Streams do not end while the job runs; tests of their own read them.
+        if path.ends_with("/events") {
             continue;
         }
         let request = app.request(method.clone(), &path).header("prefer", "wait=60");

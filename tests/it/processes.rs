@@ -87,7 +87,7 @@ fn spacings_are_those_of_their_definitions() {
 fn canonical_schedules_say_every_end() {
     let habit = Ends { start: Start::Sigma, time: Time::Real, end: End::Zero };
     let full = canonical(&json!({"name": "karras", "end": "first"}), &habit).unwrap();
-    let wanted = json!({"name": "karras", "over": "sigmas", "rho": 7.0, "sigma_min": null, "sigma_max": null, "start": "sigma", "time": "real", "end": "first"});
+    let wanted = json!({"name": "karras", "over": "sigmas", "drop_last": false, "rho": 7.0, "sigma_min": null, "sigma_max": null, "start": "sigma", "time": "real", "end": "first"});
     assert_eq!(full, wanted);
     assert_eq!(canonical(&full, &WHOLE).unwrap(), wanted);
     assert_eq!(canonical(&json!({"name": "karras", "rhoo": 3}), &habit).unwrap_err().pointer, "/rhoo");

@@ -45,7 +45,7 @@ pub struct Told {
 /// What the page of the original asks.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(as = InternalProgressRequest)]
+#[schema(as = InternalProgressRequest, example = json!({ "id_task": "task(mine)", "live_preview": false }))]
 pub struct Asked {
     /// The `force_task_id` of a call.
     id_task: String,

@@ -80,7 +80,7 @@ impl Waiting {
         self.over = true;
         let job = Problem::unless_found(found, "job")?;
         match job.status {
-            Status::Succeeded => Ok(job),
+            Status::Succeeded => Ok(self.app.shown(job)),
             _ if !ended => Err(Problem::draining()),
             _ => Err(failed(&job)),
         }
