@@ -20,7 +20,7 @@ pub struct Wish {
     /// What it does not show.
     #[arg(long, value_name = "PROMPT", default_value = "")]
     negative: String,
-    /// How the prompts are read: plain, or weighted for (word:1.3), [word] and BREAK.
+    /// How the prompts are read: plain, or weighted for brackets as in (word:1.3), and BREAK.
     #[arg(long, value_name = "NAME")]
     prompt_syntax: Option<String>,
     /// Id of the model; `darkroom models` lists them.

@@ -10,7 +10,7 @@ const USER_COMMENT: u16 = 0x9286;
 /// What the comment's letters are: two bytes each, in the order of the file.
 const UNICODE: &[u8; 8] = b"UNICODE\0";
 
-/// Where the comment stands in what [`write`] makes: behind the header and two directories of one field each.
+/// Where the comment stands in what [`write()`] makes: behind the header and two directories of one field each.
 const BEHIND: u32 = 8 + 2 * 18;
 
 /// EXIF that holds a comment and nothing else; `None` where it would not fit into a segment of a JPEG.
