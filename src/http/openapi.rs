@@ -14,7 +14,7 @@ use utoipa::{
 use crate::{
     edit::EDIT_METHODS,
     guidance::GUIDANCES,
-    http::{a1111::errors, auth::SCHEME, dialect::Dialect, error::Document},
+    http::{a1111::errors, auth::SCHEME, dialect::Dialect, error::Document, openai::stream::Picture},
     job::Job,
     registry::Entry,
     sampler::SAMPLERS,
@@ -30,7 +30,7 @@ use crate::{
         description = "Text to pictures over HTTP: a durable queue, pictures, progress and metrics. Errors are problem \
             documents (RFC 9457); every answer carries `x-request-id`."
     ),
-    components(schemas(Document, errors::Document, Job)),
+    components(schemas(Document, errors::Document, Job, Picture)),
     tags(
         (name = "generations", description = "Asking for pictures, new or edited"),
         (name = "jobs", description = "What becomes of a request"),

@@ -12,7 +12,6 @@ use super::{
     pictures::Pictures,
     request::{Manner, Wish},
     route::Route,
-    stream::Picture,
     waiting::answer,
 };
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
         caller::Caller,
         edits,
         error::Result,
+        events::ServerSentEvent,
         form::{Beside, Raw},
         submission::Asked,
     },
@@ -36,7 +36,7 @@ use crate::{
 /// brackets, such as `sampler[name]`.
 #[utoipa::path(post, path = "/v1/images/edits", security(("key" = ["edit"])), tag = "openai",
     request_body(content((ImageEditForm = "multipart/form-data"), (ImageEdit = "application/json"))), responses(
-    (status = 200, description = "The pictures", content((Answer = "application/json"), (Picture = "text/event-stream")))))]
+    (status = 200, description = "The pictures", content((Answer = "application/json"), (ServerSentEvent = "text/event-stream")))))]
 pub async fn create(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap, raw: Raw) -> Result<Response> {
     let base = address::base(&app.config.http, &headers);
     let (wish, manner) = translated((&app, &caller), &base, raw).await?;

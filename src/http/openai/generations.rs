@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde_json::Value;
 
-use super::{answer::Answer, bodies::ImageGeneration, request::Wish, route::Route, stream::Picture, waiting::answer};
+use super::{answer::Answer, bodies::ImageGeneration, request::Wish, route::Route, waiting::answer};
 use crate::{
     app::App,
-    http::{body, caller::Caller, error::Result, generations, submission::Asked},
+    http::{body, caller::Caller, error::Result, events::ServerSentEvent, generations, submission::Asked},
 };
 
 /// Ask for pictures in OpenAI's words
@@ -16,9 +16,9 @@ use crate::{
 /// Waits for the pictures; a client that goes away cancels them. All fields of a generation that OpenAI has no word for
 /// (`seed`, `steps`, `sampler`, `guidance`, also as `guidance_scale`, `negative_prompt` ...) go beside its own, as the clients'
 /// `extra_body` puts them; what nobody knows is ignored with a warning. Faults are answered with 400. With `stream` the answer
-/// is server-sent events, and a failure comes as data with an `error` member.
+/// is server-sent events with an `ImagesEvent` as data, and a failure comes as data with an `error` member.
 #[utoipa::path(post, path = "/v1/images/generations", security(("key" = ["generate"])), tag = "openai", request_body = ImageGeneration, responses(
-    (status = 200, description = "The pictures", content((Answer = "application/json"), (Picture = "text/event-stream")))))]
+    (status = 200, description = "The pictures", content((Answer = "application/json"), (ServerSentEvent = "text/event-stream")))))]
 pub async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
